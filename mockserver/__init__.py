@@ -1,0 +1,1 @@
+"""The stand-in itself: does what a contract says, over time."""

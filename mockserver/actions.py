@@ -1,0 +1,304 @@
+"""What an operation does once its request was judged: create a task, read one, list them.
+
+Each returns what there is to render, or the finding that stands against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from mockserver import limits
+from mockserver.callbacks import Outbox
+from mockserver.tasks import NO_INPUT, Task, initial_timeline, move, next_state, state_at
+from mockserver.tenants import Backend, Tenant
+from validator.check import Examination, conflict_violation, protocol_violation
+from validator.contract.expressions import MISSING, Json, Scope, find_member, to_text
+from validator.contract.model import Contract, Lifecycle, Operation
+from validator.keywords import Outcome, outcome
+from validator.report import Violation
+
+LONGEST_ADDRESS: Final = 2_048
+"""Characters of a callback address that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One way to find a task by the parameter of a read: its id, or the member it was filed under.
+
+    `operations` are the ids of the operations whose tasks are found so.
+    """
+
+    pointer: str | None
+    operations: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a read operation finds its task: in which parameter, and by which look-ups in turn."""
+
+    parameter: str
+    place: str
+    lookups: tuple[Lookup, ...]
+
+
+def readings(contract: Contract) -> Mapping[str, Reading]:
+    """Return how each read operation finds its task, gathered from the links of those that create."""
+    found: dict[str, tuple[str, str, dict[str | None, set[str]]]] = {}
+    for create in contract.operations.values():
+        for link in create.links:
+            pointer = None if link.is_task_id else link.pointer
+            _, _, lookups = found.setdefault(link.operation, (link.parameter, link.place, {}))
+            lookups.setdefault(pointer, set()).add(create.id)
+    return {
+        name: Reading(
+            parameter=parameter,
+            place=place,
+            lookups=tuple(
+                Lookup(pointer=pointer, operations=frozenset(ids)) for pointer, ids in lookups.items()
+            ),
+        )
+        for name, (parameter, place, lookups) in found.items()
+    }
+
+
+class Caller(Protocol):
+    """Who asks, when, and through which URL; times in milliseconds."""
+
+    @property
+    def tenant(self) -> Tenant: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def now(self) -> int: ...
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def media_base(self) -> str: ...
+
+
+def create(
+    backend: Backend,
+    outbox: Outbox,
+    contract: Contract,
+    operation: Operation,
+    examination: Examination,
+    caller: Caller,
+    scope: Scope,
+) -> Task | Violation:
+    """Make a task and plan its callbacks, or return what stands against it.
+
+    In the order of judgement: uniqueness, credits, concurrency.
+    """
+    tenant, now, store = caller.tenant, caller.now, backend.store
+    body: dict[str, Any] = examination.body if isinstance(examination.body, dict) else {}
+    names: dict[str, str] = {}
+    for one in operation.unique:
+        value = find_member(body, one.pointer)
+        if value is MISSING:
+            continue
+        text = to_text(value)
+        if store.find(tenant.name, caller.account, one.pointer, text) is not None:
+            return conflict_violation(one.rule, one.pointer, value)
+        names[one.pointer] = text
+    made = (
+        outcome(operation.body, body, examination.pictures)
+        if operation.body is not None and operation.body.capabilities is not None
+        else None
+    )
+    refused = _against_limits(backend, contract, operation, caller, made.cost if made else None)
+    if refused is not None:
+        return refused
+    if store.count() >= backend.settings.max_tasks:
+        return protocol_violation(contract, "unavailable", "store-full", operation=operation.id)
+    for link in operation.links:
+        if not link.is_task_id and (value := link.evaluate(scope)) is not MISSING:
+            names[link.pointer] = to_text(value)
+    task = _new_task(backend, operation, examination, caller, made, body)
+    task.hooks = _hooks(operation, scope)
+    tenant.horizon = max(tenant.horizon, task.timeline[-1][0])
+    lifecycle = operation.lifecycle
+    assert lifecycle is not None
+    if lifecycle.retention is not None:
+        store.forget(tenant.name, caller.account, operation.id, now - lifecycle.retention)
+    store.add(tenant.name, task, tuple(names.items()))
+    running = backend.quotas[contract.id].running
+    if task.price is not None or (running is not None and running.is_enforced):
+        store.account(tenant.name, caller.account, now).open[task.id] = task
+    if task.hooks:
+        outbox.plan(tenant, task, operation)
+    return task
+
+
+def _new_task(
+    backend: Backend,
+    operation: Operation,
+    examination: Examination,
+    caller: Caller,
+    made: Outcome | None,
+    body: Mapping[str, Json],
+) -> Task:
+    tenant, now = caller.tenant, caller.now
+    assert operation.lifecycle is not None and operation.task_id is not None
+    findings = examination.report.violations
+    failing = next((one for one in findings if one.effect == "fail"), None)
+    return Task(
+        id=backend.new_id(tenant, operation.task_id, now),
+        provider=examination.report.provider,
+        operation=operation.id,
+        account=caller.account,
+        request_id=caller.request_id,
+        created=now,
+        timeline=initial_timeline(
+            operation.lifecycle,
+            is_failing=failing is not None,
+            is_timed=backend.settings.progress == "time",
+        ),
+        input=_input(operation, body),
+        price=made.cost if made is not None else None,
+        shape=made.shape if made is not None else None,
+        failure=None if failing is None else failing.failure or failing.message,
+        base=caller.base_url,
+        media_base=caller.media_base,
+        rules=tuple(one.rule for one in findings) if findings else (),
+    )
+
+
+def _input(operation: Operation, body: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return the values that templates will read, with the defaults of members that are not there."""
+    if not operation.inputs:
+        return NO_INPUT
+    defaults = operation.body.defaults if operation.body is not None else {}
+    out = {}
+    for pointer in operation.inputs:
+        value = find_member(body, pointer)
+        if value is MISSING:
+            value = defaults.get(pointer, MISSING)
+        if value is not MISSING:
+            out[pointer] = value
+    return out or NO_INPUT
+
+
+def _hooks(operation: Operation, scope: Scope) -> tuple[tuple[str, str], ...]:
+    hooks = []
+    for callback in operation.callbacks:
+        url = callback.url(scope)
+        if isinstance(url, str) and url.strip() and len(url) <= LONGEST_ADDRESS:
+            hooks.append((callback.name, url.strip()))
+    return tuple(hooks)
+
+
+def _against_limits(
+    backend: Backend, contract: Contract, operation: Operation, caller: Caller, price: float | None
+) -> Violation | None:
+    quotas = backend.quotas[contract.id]
+    credits, running = quotas.credits, quotas.running
+    if price is None and not (running is not None and running.is_enforced):
+        return None
+    store, tenant = backend.store, caller.tenant
+    account = store.account(tenant.name, caller.account, caller.now)
+    key = (store, tenant.name, caller.account, account, contract.operations, caller.now)
+    if not (credits is not None and credits.is_enforced) and not (
+        running is not None and running.is_enforced
+    ):
+        limits.settle(*key)
+        return None
+    limits.settle_all(*key)
+    if credits is not None and credits.is_enforced and price is not None:
+        left = credits.quota - account.used - limits.reserved(account)
+        if price > left + 1e-9:
+            return protocol_violation(
+                contract,
+                "quota-exhausted",
+                found=f"{price:g} needed",
+                allowed=f"{max(left, 0):g} left of {credits.quota:g}",
+                operation=operation.id,
+            )
+    if running is not None and running.is_enforced and len(account.open) >= running.quota:
+        return protocol_violation(
+            contract,
+            "concurrency-exceeded",
+            found=f"{len(account.open)} running",
+            allowed=f"at most {running.quota:g}",
+            operation=operation.id,
+        )
+    return None
+
+
+def read(
+    backend: Backend,
+    outbox: Outbox,
+    contract: Contract,
+    operation: Operation,
+    reading: Reading,
+    value: str,
+    caller: Caller,
+) -> Task | Violation:
+    """Return the account's task of this id or name, or the finding that there is none."""
+    store, tenant = backend.store, caller.tenant
+    for lookup in reading.lookups:
+        if lookup.pointer is None:
+            task = store.get(tenant.name, value)
+        else:
+            task = store.find(tenant.name, caller.account, lookup.pointer, value)
+        if task is None or task.account != caller.account or task.operation not in lookup.operations:
+            continue
+        lifecycle = contract.operations[task.operation].lifecycle
+        assert lifecycle is not None
+        if lifecycle.retention is not None and caller.now > task.created + lifecycle.retention:
+            return protocol_violation(
+                contract, "not-found", "expired", found=value[:80], value=value, operation=operation.id
+            )
+        if backend.settings.progress == "polls":
+            _count_read(backend, outbox, contract, task, lifecycle, caller)
+        return task
+    return protocol_violation(contract, "not-found", found=value[:80], value=value, operation=operation.id)
+
+
+def _count_read(
+    backend: Backend,
+    outbox: Outbox,
+    contract: Contract,
+    task: Task,
+    lifecycle: Lifecycle,
+    caller: Caller,
+) -> None:
+    """Count one read of a task that reads move, and move it when it was read often enough."""
+    _, state = state_at(task.timeline, caller.now - task.created)
+    if lifecycle.states[state].is_final:
+        return
+    task.reads += 1
+    if task.reads % backend.settings.polls_per_step == 0:
+        after = next_state(lifecycle, state, is_failing=task.failure is not None)
+        if after is not None:
+            move(task, lifecycle, after, caller.now)
+            outbox.replan(caller.tenant, task, contract.operations[task.operation], caller.now)
+    backend.store.save(caller.tenant.name, task)
+
+
+def list_tasks(
+    backend: Backend,
+    contract: Contract,
+    operation: Operation,
+    parameters: Mapping[str, Json],
+    caller: Caller,
+) -> list[Task] | Violation:
+    """Return one page of the account's tasks, newest first, or the finding that there is none."""
+    page = operation.page
+    number, size = 1, 20
+    if page is not None:
+        number = int(parameters.get(page.number, 1))
+        size = int(parameters.get(page.size, page.default_size))
+    store, tenant = backend.store, caller.tenant
+    for name in operation.of:
+        lifecycle = contract.operations[name].lifecycle
+        if lifecycle is not None and lifecycle.retention is not None:
+            store.forget(tenant.name, caller.account, name, caller.now - lifecycle.retention)
+    tasks = store.page(tenant.name, caller.account, operation.of, (number - 1) * size, size)
+    is_empty = not tasks and operation.when_empty == "not-found"
+    if is_empty and not store.page(tenant.name, caller.account, operation.of, 0, 1):
+        return protocol_violation(contract, "not-found", "empty", operation=operation.id)
+    return tasks

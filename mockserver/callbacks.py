@@ -1,0 +1,603 @@
+"""Callbacks: what is due, brought to its receiver, signed, tried again, in order for each task.
+
+A receiver that is slow or dead holds up nobody but the later news of the same task.  The only importer of httpx.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import heapq
+import ipaddress
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import orjson
+
+from mockserver.clock import stopwatch
+from mockserver.deliveries import Attempt, Delivery, judge, planned
+from mockserver.settings import WELL_KNOWN_SECRET, Settings
+from mockserver.tasks import Task, TaskView
+from mockserver.tenants import Backend, Tenant
+from validator.contract.expressions import MISSING, Scope, to_text
+from validator.contract.model import Callback, Contract, Operation
+
+PER_RECEIVER: Final = 64
+"""Attempts that are under way to one receiver at a time."""
+
+LONGEST_SLEEP: Final = 3_600.0
+"""Seconds after which a timer looks again, because a clock may have been moved."""
+
+log: Final = logging.getLogger("understudy")
+
+_NONE: Final[frozenset[tuple[str, int, str]]] = frozenset()
+
+
+class NotAllowedError(RuntimeError):
+    """An address that deliveries may not go to."""
+
+
+class Sender(Protocol):
+    """Brings one request to a receiver."""
+
+    async def send(
+        self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes, within_s: float
+    ) -> int:
+        """Return the status of the answer.
+
+        Raises NotAllowedError for an address deliveries may not go to, OSError for everything that came
+        between, with a sentence that says what.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+# --- where to ---------------------------------------------------------------------------------------------
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""(host, port) -> its addresses."""
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, from the system."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which receivers are allowed: all but link-local ones, or only those of a list.
+
+    An entry of `allow` is a host name, an address or a network in CIDR form.
+    """
+
+    is_open: bool
+    allow: tuple[str, ...]
+
+    @staticmethod
+    def of(settings: Settings) -> Policy:
+        """Return what the settings allow: bound to this machine alone, everything; else what is listed."""
+        is_open = settings.is_loopback and not settings.callback_allow
+        return Policy(is_open=is_open, allow=settings.callback_allow)
+
+    def check(self, host: str, address: str) -> None:
+        """Raise NotAllowedError unless deliveries may go to this address of this host."""
+        parsed = ipaddress.ip_address(address)
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        for entry in self.allow:
+            if entry.lower() == host.lower():
+                return
+            try:
+                if parsed in ipaddress.ip_network(entry, strict=False):
+                    return
+            except ValueError:
+                continue
+        if not self.is_open:
+            raise NotAllowedError(
+                f"{host} ({address}) is not on the list of receivers; add --callback-allow {host}"
+            )
+        if parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
+            raise NotAllowedError(f"{host} ({address}) is an address of the link, not of a receiver")
+
+
+class HttpSender:
+    """Sends over real sockets: one look-up, the address pinned, redirects not followed, no proxies."""
+
+    def __init__(self, policy: Policy, *, resolver: Resolve = resolve) -> None:
+        """Send only where the policy allows."""
+        self._policy, self._resolve = policy, resolver
+        self._client: Any = None
+
+    async def send(
+        self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes, within_s: float
+    ) -> int:
+        """Send one request; see :class:`Sender`."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise NotAllowedError(f"'{url[:80]}' is no http or https URL") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise NotAllowedError(f"'{url[:80]}' is no http or https URL")
+        if parts.username is not None or parts.password is not None:
+            raise NotAllowedError("a URL with a user name in it")
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            addresses = await self._resolve(parts.hostname, port)
+        except (OSError, UnicodeError, ValueError) as error:
+            raise OSError(f"{parts.hostname}: {error}") from None
+        for address in addresses:
+            self._policy.check(parts.hostname, address)
+        return await self._send(method, parts, addresses[0], port, headers, body, within_s)
+
+    async def _send(
+        self,
+        method: str,
+        parts: Any,
+        address: str,
+        port: int,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        within_s: float,
+    ) -> int:
+        # Imported with the first delivery: a start without callbacks should not pay for it.
+        import httpx
+
+        client = self._client
+        if client is None:
+            loop = asyncio.get_running_loop()
+            client = self._client = await loop.run_in_executor(None, _new_client)
+        host = f"[{address}]" if ":" in address else address
+        target = f"{parts.scheme}://{host}:{port}{parts.path or '/'}" + (
+            f"?{parts.query}" if parts.query else ""
+        )
+        try:
+            request = client.build_request(
+                method,
+                target,
+                content=body,
+                headers=[("Host", parts.netloc), *headers],
+                timeout=within_s,
+                extensions={"sni_hostname": parts.hostname},
+            )
+            async with asyncio.timeout(within_s):
+                # The answer's body says nothing that is needed, and may be endless: it is not read.
+                answer = await client.send(request, stream=True)
+                await answer.aclose()
+        except (httpx.TimeoutException, TimeoutError):
+            raise OSError(f"no answer within {within_s:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise OSError(str(error) or type(error).__name__) from None
+        return int(answer.status_code)
+
+    async def close(self) -> None:
+        """Close the connections that are kept open."""
+        if self._client is not None:
+            await self._client.aclose()
+
+
+def _new_client() -> Any:
+    import httpx
+
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0)
+    return httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=limits, verify=True)
+
+
+# --- signatures -------------------------------------------------------------------------------------------
+
+
+def sign(secret: str, kind: str, delivery_id: str, at_s: int, body: bytes) -> tuple[tuple[str, str], ...]:
+    """Return the headers that sign a delivery; `at_s` in seconds since the epoch.
+
+    Source: Standard Webhooks 1.0.  `kind` says what the key is: "base64", the decoded part of the secret behind
+    whsec_; "utf8", the bytes of the text as it stands.
+    """
+    from standardwebhooks import Webhook
+
+    key = secret.encode() if kind == "utf8" else _decoded(secret)
+    signature = Webhook(key).sign(
+        delivery_id, datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None), body.decode()
+    )
+    return (
+        ("webhook-id", delivery_id),
+        ("webhook-timestamp", str(at_s)),
+        ("webhook-signature", signature),
+    )
+
+
+def _decoded(secret: str) -> bytes:
+    text = secret.removeprefix("whsec_")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True) or secret.encode()
+    except ValueError:
+        return secret.encode()
+
+
+SIGNERS: Final[Mapping[str, Callable[[str, str, str, int, bytes], tuple[tuple[str, str], ...]]]] = {
+    "standard-webhooks": sign,
+}
+"""One function for each signature scheme of the vocabulary."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """A delivery being tried, as `$delivery` expressions see it."""
+
+    id: str
+    attempt: int
+    retry: int
+    timestamp: int
+
+
+# --- the outbox -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Lanes:
+    """One tenant's open deliveries: for each task a lane whose head alone may go, and the heads by time.
+
+    `busy` are the tasks whose head is under way.
+    """
+
+    lanes: dict[str, deque[Delivery]] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
+    heap: list[tuple[int, int, str]] = field(default_factory=list)
+    flights: set[asyncio.Task[None]] = field(default_factory=set)
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened while a clock was moved: a task entered a state, or a delivery was tried.
+
+    `number` orders deliveries that were tried at the same moment, whichever receiver answered first.
+    """
+
+    at: int
+    kind: str
+    task: str
+    state: str
+    delivery: str | None = None
+    status: str | None = None
+    number: int = 0
+
+
+class Outbox:
+    """Sends what is due, tenant by tenant."""
+
+    def __init__(self, backend: Backend, sender: Sender) -> None:
+        """Work for the tenants of this backend."""
+        self._backend, self._sender = backend, sender
+        self._tenants: dict[str, _Lanes] = {}
+        self._receivers: dict[str, asyncio.Semaphore] = {}
+        self._events: dict[str, list[Event]] = {}
+
+    def start(self) -> None:
+        """Take up what a store of an earlier process left open."""
+        for tenant in self._backend.tenants.values():
+            for delivery in self._backend.store.open_deliveries(tenant.name):
+                # Those of a provider that is not served now wait for a start that serves it.
+                if delivery.provider in self._backend.contracts:
+                    self._enqueue(tenant, delivery)
+            self.wake(tenant)
+
+    async def stop(self) -> None:
+        """Stop sending; what is under way is given up and stays open in the store."""
+        flights = [flight for lanes in self._tenants.values() for flight in lanes.flights]
+        for lanes in self._tenants.values():
+            if lanes.timer is not None:
+                lanes.timer.cancel()
+        for flight in flights:
+            flight.cancel()
+        if flights:
+            await asyncio.gather(*flights, return_exceptions=True)
+        await self._sender.close()
+
+    def plan(
+        self,
+        tenant: Tenant,
+        task: Task,
+        operation: Operation,
+        *,
+        since: int = 0,
+        known: Set[tuple[str, int, str]] = _NONE,
+    ) -> None:
+        """Make the deliveries a task's timeline asks for since a time, but for the known (callback, when, state)."""
+        for name, url in task.hooks:
+            callback = _callback(operation, name)
+            for at, state in planned(task, callback):
+                if at < since or (name, at, state) in known:
+                    continue
+                delivery = Delivery(
+                    id=self._new_id(tenant, callback),
+                    task_id=task.id,
+                    provider=task.provider,
+                    operation=task.operation,
+                    callback=name,
+                    url=url,
+                    state=state,
+                    due=at,
+                    next_at=at,
+                )
+                self._backend.store.add_delivery(tenant.name, delivery)
+                self._enqueue(tenant, delivery)
+        self.wake(tenant)
+
+    def replan(self, tenant: Tenant, task: Task, operation: Operation, now: int) -> None:
+        """Give up what a task's former future would have sent, and plan for the new one.
+
+        Its past was planned when it was the future; whether the ledger still knows of it or not.
+        """
+        if not task.hooks:
+            return
+        lane = self._lanes(tenant).lanes.get(task.id, deque())
+        for delivery in [one for one in lane if one.due > now]:
+            delivery.status, delivery.next_at = "canceled", None
+            lane.remove(delivery)
+            self._backend.store.save_delivery(tenant.name, delivery)
+        known = {
+            (one.callback, one.due, one.state)
+            for one in self._backend.store.deliveries_of(tenant.name, task.id)
+            if one.status != "canceled"
+        }
+        self.plan(tenant, task, operation, since=now, known=known)
+
+    def replay(self, tenant: Tenant, delivery: Delivery) -> None:
+        """Send a delivery once more, now, with the same id and the same body."""
+        delivery.status, delivery.next_at = "retrying", tenant.clock.now()
+        self._backend.store.save_delivery(tenant.name, delivery)
+        lanes = self._lanes(tenant)
+        lane = lanes.lanes.setdefault(delivery.task_id, deque())
+        # Before the news that are not due yet, behind what is under way.
+        is_behind = delivery.task_id in lanes.busy
+        lane.insert(1 if is_behind else 0, delivery)
+        if not is_behind:
+            self._push(lanes, delivery)
+        self.wake(tenant)
+
+    def forget(self, tenant: Tenant) -> None:
+        """Drop everything of a tenant that begins again."""
+        lanes = self._tenants.pop(tenant.name, None)
+        if lanes is None:
+            return
+        if lanes.timer is not None:
+            lanes.timer.cancel()
+        for flight in lanes.flights:
+            flight.cancel()
+
+    # --- time
+
+    def next_at(self, tenant: Tenant) -> int | None:
+        """Return when the next attempt is due."""
+        heap = self._lanes(tenant).heap
+        return heap[0][0] if heap else None
+
+    def wake(self, tenant: Tenant) -> None:
+        """Send what is due now, and set the timer for what is due next."""
+        lanes = self._lanes(tenant)
+        if lanes.timer is not None:
+            lanes.timer.cancel()
+            lanes.timer = None
+        if tenant.is_advancing or not lanes.heap:
+            return
+        self._fire(tenant, lanes, tenant.clock.now())
+        if lanes.heap:
+            seconds = min(tenant.clock.seconds_until(lanes.heap[0][0]), LONGEST_SLEEP)
+            lanes.timer = asyncio.get_running_loop().call_later(seconds, self.wake, tenant)
+
+    async def advance(self, tenant: Tenant, to: int) -> list[Event]:
+        """Move the tenant's clock to a time, sending on the way what falls due, in order; return what was sent."""
+        lanes = self._lanes(tenant)
+        events = self._events[tenant.name] = []
+        tenant.is_advancing = True
+        try:
+            # A tenant that begins again meanwhile has other lanes, and a clock that this is not about.
+            while self._tenants.get(tenant.name) is lanes:
+                if lanes.flights:
+                    await asyncio.gather(*lanes.flights, return_exceptions=True)
+                    continue
+                at = self.next_at(tenant)
+                if at is None or at > to:
+                    if tenant.clock.now() < to:
+                        tenant.clock.set(now=to)
+                    break
+                tenant.clock.set(now=max(at, tenant.clock.now()))
+                self._fire(tenant, lanes, tenant.clock.now())
+        finally:
+            tenant.is_advancing = False
+            del self._events[tenant.name]
+            self.wake(tenant)
+        return events
+
+    # --- sending
+
+    def _lanes(self, tenant: Tenant) -> _Lanes:
+        known = self._tenants.get(tenant.name)
+        if known is None:
+            known = self._tenants[tenant.name] = _Lanes()
+        return known
+
+    def _new_id(self, tenant: Tenant, callback: Callback) -> str:
+        while True:
+            drawn = tenant.dice.id(callback.id, tenant.clock.now())
+            if self._backend.store.delivery(tenant.name, drawn) is None:
+                return drawn
+
+    def _enqueue(self, tenant: Tenant, delivery: Delivery) -> None:
+        lanes = self._lanes(tenant)
+        lane = lanes.lanes.setdefault(delivery.task_id, deque())
+        lane.append(delivery)
+        if len(lane) == 1:
+            self._push(lanes, delivery)
+
+    @staticmethod
+    def _push(lanes: _Lanes, delivery: Delivery) -> None:
+        assert delivery.next_at is not None
+        heapq.heappush(lanes.heap, (delivery.next_at, delivery.number, delivery.task_id))
+
+    def _fire(self, tenant: Tenant, lanes: _Lanes, now: int) -> None:
+        while lanes.heap and lanes.heap[0][0] <= now:
+            at, number, task_id = heapq.heappop(lanes.heap)
+            lane = lanes.lanes.get(task_id)
+            # A head that was canceled or overtaken leaves its entry behind.
+            if not lane or lane[0].number != number or lane[0].next_at != at or task_id in lanes.busy:
+                continue
+            lanes.busy.add(task_id)
+            flight = asyncio.get_running_loop().create_task(self._attempt(tenant, lanes, lane[0]))
+            lanes.flights.add(flight)
+            flight.add_done_callback(lanes.flights.discard)
+
+    async def _attempt(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> None:
+        store = self._backend.store
+        try:
+            contract = self._backend.contracts[delivery.provider]
+            operation = contract.operations[delivery.operation]
+            task = store.get(tenant.name, delivery.task_id)
+            if task is None:
+                delivery.status, delivery.next_at = "canceled", None
+            else:
+                callback = _callback(operation, delivery.callback)
+                async with self._receiver(delivery.url):
+                    await self._try(tenant, contract, operation, task, callback, delivery)
+        except Exception as error:  # whatever it was, the next news of the task must not wait for ever
+            log.exception("callback %s could not be sent", delivery.id)
+            delivery.status, delivery.next_at = "failed", None
+            attempt = Attempt(at=tenant.clock.now(), status=None, error=repr(error), took_ms=0, headers=())
+            delivery.attempts = (*delivery.attempts, attempt)
+        store.save_delivery(tenant.name, delivery)
+        if store.is_dirty:
+            await store.committed()
+        self._after(tenant, lanes, delivery)
+
+    def _receiver(self, url: str) -> asyncio.Semaphore:
+        origin = url.partition("://")[2].partition("/")[0]
+        known = self._receivers.get(origin)
+        if known is None:
+            if len(self._receivers) > 10_000:
+                self._receivers.clear()
+            known = self._receivers[origin] = asyncio.Semaphore(PER_RECEIVER)
+        return known
+
+    async def _try(
+        self,
+        tenant: Tenant,
+        contract: Contract,
+        operation: Operation,
+        task: Task,
+        callback: Callback,
+        delivery: Delivery,
+    ) -> None:
+        """Make one attempt and note what became of it."""
+        now = tenant.clock.now()
+        headers = self._prepare(contract, operation, task, callback, delivery, now)
+        timeout = min(callback.timeout / 1000, self._backend.settings.callback_timeout)
+        started = stopwatch()
+        status: int | None = None
+        error = ""
+        try:
+            status = await self._sender.send(callback.method, delivery.url, headers, delivery.body, timeout)
+        except NotAllowedError as refused:
+            delivery.status, delivery.next_at, error = "refused", None, str(refused)
+        except OSError as failed:
+            error = str(failed)
+        attempt = Attempt(
+            at=now, status=status, error=error, took_ms=int((stopwatch() - started) * 1000), headers=headers
+        )
+        delivery.attempts = (*delivery.attempts, attempt)
+        if delivery.status != "refused":
+            self._judge(tenant, callback, delivery, status)
+        log.debug("callback %s %s -> %s %s", delivery.url, delivery.state, status or error, delivery.status)
+        events = self._events.get(tenant.name)
+        if events is not None:
+            events.append(
+                Event(
+                    at=now,
+                    kind="delivery",
+                    task=delivery.task_id,
+                    state=delivery.state,
+                    delivery=delivery.id,
+                    status=delivery.status,
+                    number=delivery.number,
+                )
+            )
+
+    def _judge(self, tenant: Tenant, callback: Callback, delivery: Delivery, status: int | None) -> None:
+        tried = len(delivery.attempts)
+        match judge(callback, status):
+            case "delivered":
+                delivery.status, delivery.next_at = "delivered", None
+            case "retry" if tried <= len(callback.retry):
+                delivery.status = "retrying"
+                # From the end of this attempt, so that a slow receiver gets the whole wait.
+                delivery.next_at = tenant.clock.now() + callback.retry[tried - 1]
+            case _:
+                delivery.status, delivery.next_at = "failed", None
+
+    def _prepare(
+        self,
+        contract: Contract,
+        operation: Operation,
+        task: Task,
+        callback: Callback,
+        delivery: Delivery,
+        now: int,
+    ) -> tuple[tuple[str, str], ...]:
+        """Render body and headers: the body once, as a query at the moment of the change would show it."""
+        tried = len(delivery.attempts)
+        scope = Scope(
+            task=TaskView(task, operation, delivery.due, state=delivery.state),
+            delivery=DeliveryView(id=delivery.id, attempt=tried + 1, retry=tried, timestamp=now),
+            mock=_MockView(base_url=task.base, request_id=task.request_id, path="", now=now),
+        )
+        if not delivery.body:
+            delivery.body = orjson.dumps(callback.content.bodies[delivery.state](scope))
+        headers = [("Content-Type", callback.content.media_type), ("User-Agent", "understudy")]
+        for header in callback.headers:
+            value = header.values[delivery.state](scope)
+            if value is not MISSING and header.fits(value):
+                headers.append((header.name, to_text(value)))
+        if callback.signature is not None:
+            secret = self._backend.settings.secrets.get(contract.id)
+            if secret is None and callback.signature.is_always:
+                secret = WELL_KNOWN_SECRET
+            if secret is not None:
+                signer = SIGNERS[callback.signature.scheme]
+                headers += signer(secret, callback.signature.secret, delivery.id, now // 1000, delivery.body)
+        return tuple(headers)
+
+    def _after(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> None:
+        """Let the next delivery of the task go once this one is through, or this one again."""
+        if self._tenants.get(tenant.name) is not lanes:
+            return
+        lanes.busy.discard(delivery.task_id)
+        lane = lanes.lanes.get(delivery.task_id)
+        if lane and lane[0] is delivery and not delivery.is_open:
+            lane.popleft()
+        if lane:
+            head = lane[0]
+            if head is not delivery and head.next_at is not None:
+                head.next_at = max(head.next_at, tenant.clock.now())
+            self._push(lanes, head)
+        else:
+            lanes.lanes.pop(delivery.task_id, None)
+        self.wake(tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class _MockView:
+    base_url: str
+    request_id: str
+    path: str
+    now: int
+
+
+def _callback(operation: Operation, name: str) -> Callback:
+    return next(one for one in operation.callbacks if one.name == name)

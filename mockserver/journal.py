@@ -1,0 +1,219 @@
+"""The journal: every exchange of a tenant with what was found about it, the newest kept, the oldest dropped.
+
+Credentials never leave it: one registry says which headers hold one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from validator.contract.expressions import Json, iso
+from validator.report import Report, report_json, size_text
+
+REDACTED: Final = "[redacted]"
+_ALWAYS: Final = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie", "x-admin-token"))
+_LONGEST_TEXT: Final = 2_000
+"""Characters of one string in a body that the journal shows; pictures are longer and say nothing."""
+
+LARGE_BODY: Final = 16_384
+"""Bytes of a body that are kept as they are."""
+
+
+class Exchange(NamedTuple):
+    """One request and its answer.
+
+    `at` is the tenant's time in milliseconds; `headers` as they came, credentials and all: only
+    :func:`exchange_json` shows them, and it leaves those out.
+    """
+
+    id: str
+    at: int
+    method: str
+    path: bytes
+    query: bytes
+    provider: str
+    operation: str | None
+    account: str
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    status: int
+    answer_headers: Sequence[tuple[bytes, bytes]]
+    answer: bytes
+    report: Report
+    task: str | None
+    took_us: int
+
+
+Entry = tuple[Any, ...]
+"""The fields of an Exchange and behind them its size in bytes: a bare tuple is what a request can afford."""
+
+OVERHEAD: Final = 1_500
+"""Bytes that an entry holds beside its bodies, about."""
+
+
+class Budget:
+    """The bytes that all journals of a server hold together; past it the fullest journals lose their oldest."""
+
+    __slots__ = ("journals", "max_bytes", "size_bytes")
+
+    def __init__(self, max_bytes: int) -> None:
+        """Allow so many bytes."""
+        self.max_bytes = max_bytes
+        self.journals: list[Journal] = []
+        self.size_bytes = 0
+
+    def shrink(self) -> None:
+        """Make a tenth of the room free, so that this is not asked for again at once."""
+        for journal in sorted(self.journals, key=lambda one: -one.size_bytes):
+            while len(journal) and self.size_bytes > self.max_bytes * 0.9:
+                journal.drop_oldest()
+
+
+class Journal:
+    """The newest exchanges of a tenant, bounded by number here and by bytes in the common budget."""
+
+    __slots__ = ("_budget", "_entries", "_max_entries", "_secret_headers", "dropped", "size_bytes")
+
+    def __init__(self, *, max_entries: int, budget: Budget, secret_headers: frozenset[str]) -> None:
+        """Keep at most so many; `secret_headers` are the lower-case names that hold credentials."""
+        self._entries: deque[Entry] = deque()
+        self._max_entries, self._budget = max_entries, budget
+        self._secret_headers = secret_headers
+        self.dropped = 0
+        self.size_bytes = 0
+        budget.journals.append(self)
+
+    def add(self, entry: Entry) -> None:
+        """Keep an exchange at the expense of the oldest."""
+        entries, budget = self._entries, self._budget
+        size = entry[-1]
+        if len(entries) >= self._max_entries:
+            if not self._max_entries:
+                return
+            size -= entries.popleft()[-1]
+            self.dropped += 1
+        entries.append(entry)
+        self.size_bytes += size
+        budget.size_bytes += size
+        if budget.size_bytes > budget.max_bytes:
+            budget.shrink()
+
+    def drop_oldest(self) -> None:
+        """Forget the oldest exchange."""
+        size = self._entries.popleft()[-1]
+        self.size_bytes -= size
+        self._budget.size_bytes -= size
+        self.dropped += 1
+
+    def clear(self) -> None:
+        """Forget everything."""
+        while self._entries:
+            self.drop_oldest()
+
+    def close(self) -> None:
+        """Forget everything, and leave the budget."""
+        self.clear()
+        self._budget.journals.remove(self)
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._entries)
+
+    def newest(self) -> Iterator[Exchange]:
+        """Yield the exchanges, newest first."""
+        return (Exchange(*entry[:-1]) for entry in reversed(self._entries))
+
+    def find(self, exchange_id: str) -> Exchange | None:
+        """Return an exchange by its id."""
+        return next((Exchange(*entry[:-1]) for entry in self._entries if entry[0] == exchange_id), None)
+
+    def to_json(self, exchange: Exchange) -> dict[str, Json]:
+        """Return an exchange for people and machines, without credentials."""
+        return exchange_json(exchange, self._secret_headers)
+
+
+def kept_body(body: bytes) -> bytes:
+    """Return what the journal keeps of a body: all of a small one, a large one with its long texts cut."""
+    if len(body) <= LARGE_BODY:
+        return body
+    try:
+        return orjson.dumps(_shortened(orjson.loads(body)))[:LARGE_BODY]
+    except orjson.JSONDecodeError:
+        return body[:_LONGEST_TEXT]
+
+
+def secret_headers(names: Iterable[str]) -> frozenset[str]:
+    """Return the registry of headers that hold credentials: those of the providers and the usual ones."""
+    return _ALWAYS | {name.lower() for name in names}
+
+
+def exchange_json(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json]:
+    """Return an exchange as JSON; see :class:`Exchange`."""
+    return {
+        "id": exchange.id,
+        "at": iso(exchange.at),
+        "provider": exchange.provider,
+        "operation": exchange.operation,
+        "account": exchange.account or None,
+        "task": exchange.task,
+        "verdict": exchange.report.verdict,
+        "took_us": exchange.took_us,
+        "request": {
+            "method": exchange.method,
+            "target": _target(exchange),
+            "headers": headers_json(exchange.headers, secrets),
+            "body": body_json(exchange.body),
+        },
+        "response": {
+            "status": exchange.status,
+            "headers": headers_json(exchange.answer_headers, secrets),
+            "body": body_json(exchange.answer),
+        },
+        "report": report_json(exchange.report),
+    }
+
+
+def _target(exchange: Exchange) -> str:
+    query = exchange.query.decode("latin-1")
+    return exchange.path.decode("latin-1") + (f"?{query}" if query else "")
+
+
+def headers_json(headers: Iterable[tuple[bytes, bytes]], secrets: frozenset[str]) -> list[list[str]]:
+    """Return headers as pairs, the values of secret ones replaced."""
+    out = []
+    for name, value in headers:
+        text = name.decode("latin-1").lower()
+        out.append([text, REDACTED if text in secrets else value.decode("latin-1")])
+    return out
+
+
+def body_json(body: bytes) -> Json:
+    """Return a body as JSON where it is some, long texts cut; as text where it is none."""
+    if not body:
+        return None
+    try:
+        return _shortened(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return _short_text(body[: _LONGEST_TEXT * 4].decode("utf-8", "replace"), len(body))
+
+
+def _shortened(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return _short_text(value, len(value))
+    if depth > 100:
+        return "…"
+    if isinstance(value, Mapping):
+        return {name: _shortened(member, depth + 1) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item, depth + 1) for item in value]
+    return value
+
+
+def _short_text(text: str, length: int) -> str:
+    if length <= _LONGEST_TEXT:
+        return text
+    return f"{text[:100]}… ({size_text(length)})"

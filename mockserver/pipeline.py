@@ -1,0 +1,648 @@
+"""One request, from top to bottom: address, route, authorise, limit, parse, check, act, render, record.
+
+Inside a provider's paths every answer is that provider's; what only we know travels in headers.  What can be
+worked out when the server starts is worked out then: a request looks things up.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import orjson
+
+from mockserver import actions, limits
+from mockserver.callbacks import Outbox
+from mockserver.clock import stopwatch
+from mockserver.journal import LARGE_BODY, OVERHEAD, kept_body
+from mockserver.limits import LimitView
+from mockserver.log import RequestLog
+from mockserver.tasks import Task, TaskView
+from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend, Tenant, TooManyTenantsError
+from validator.check import (
+    NOTHING,
+    Examination,
+    credential_violation,
+    find_operation,
+    judge,
+    protocol_violation,
+)
+from validator.contract.expressions import MISSING, Evaluate, Json, Scope, to_text
+from validator.contract.model import BodyTemplate, Contract, Evidence, Operation
+from validator.contract.templates import weakest
+from validator.errors import choose_content, refuse, render
+from validator.report import Report, Violation
+from validator.request import parse_query
+from validator.security import KeyRing, Principal, Refused, authorise, judge_dates
+
+AsgiScope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+HeaderList = list[tuple[bytes, bytes]]
+
+TOKENS: Final = 10_000
+"""Credentials and addresses whose reading is remembered; they are forgotten all at once."""
+
+_HOST: Final = re.compile(rb"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_ASSUMED: Final = (b"x-mock-evidence", b"assumed")
+
+log: Final = logging.getLogger("understudy")
+
+
+# --- what is worked out once ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One media type of an operation's answer; `start` holds the headers that a state always has."""
+
+    template: BodyTemplate
+    bodies: Mapping[str | None, Evaluate]
+    start: Mapping[str | None, tuple[tuple[bytes, bytes], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An operation, prepared: `credentials` are the names of the headers that may hold one."""
+
+    operation: Operation
+    credentials: tuple[bytes, ...]
+    contents: tuple[Content, ...]
+    headers: tuple[tuple[bytes, Mapping[str | None, Evaluate], Callable[[Json], bool]], ...]
+    reading: actions.Reading | None
+    status: int
+
+
+@dataclass(slots=True)
+class Desk:
+    """One provider, prepared; `principals` remembers who is behind a credential."""
+
+    contract: Contract
+    keys: KeyRing
+    plans: Mapping[str, Plan]
+    counts_requests: bool
+    principals: dict[tuple[bytes, bytes], tuple[Principal | Refused, str]] = field(default_factory=dict)
+
+
+def _desk(contract: Contract, backend: Backend) -> Desk:
+    readings = actions.readings(contract)
+    quotas = backend.quotas[contract.id].requests
+    shows_limit = any(
+        "$limit" in text
+        for name, node in contract.document.root.items()
+        if name != "x-variants"
+        for text in _texts(node)
+    )
+    return Desk(
+        contract=contract,
+        keys=backend.settings.keys(contract.id),
+        plans={name: _plan(operation, readings.get(name)) for name, operation in contract.operations.items()},
+        counts_requests=bool(quotas) and (shows_limit or any(quota.is_enforced for quota in quotas)),
+    )
+
+
+def _plan(operation: Operation, reading: actions.Reading | None) -> Plan:
+    response = operation.response
+    return Plan(
+        operation=operation,
+        credentials=tuple(dict.fromkeys(one.header.encode() for one in operation.credentials)),
+        contents=tuple(
+            Content(
+                template=content,
+                bodies=content.bodies,
+                start={
+                    state: tuple(_first_headers(content.media_type, evidence))
+                    for state, evidence in content.evidence.items()
+                },
+            )
+            for content in response.contents
+        ),
+        headers=tuple((one.name.lower().encode("latin-1"), one.values, one.fits) for one in response.headers),
+        reading=reading,
+        status=response.status,
+    )
+
+
+def _first_headers(media_type: str, evidence: Evidence) -> HeaderList:
+    return [(b"content-type", media_type.encode()), *([_ASSUMED] if evidence == "assumed" else [])]
+
+
+def _texts(node: Json) -> Iterator[str]:
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from _texts(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(value)
+    elif isinstance(node, str):
+        yield node
+
+
+# --- a request on its way ---------------------------------------------------------------------------------
+
+
+class Headers(Mapping[str, str]):
+    """The headers of an ASGI request by lower-case name, decoded when they are asked for."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Take the pairs of the ASGI scope; of equal names the last counts."""
+        self.raw = dict(pairs)
+
+    def __getitem__(self, name: str) -> str:
+        return self.raw[name.encode("latin-1")].decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.encode("latin-1", "replace") in self.raw
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self.raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self.raw.get(name.encode("latin-1", "replace"))
+        return default if value is None else value.decode("latin-1")
+
+
+class Visit:
+    """One request to a provider: what it says, whom it is for, and what is found out while it is answered.
+
+    It is what `$request` and `$mock` expressions see.  `path` is below the provider's base URL; `mount` is what
+    stands before it on this server.
+    """
+
+    __slots__ = (
+        *("account", "asgi", "body", "body_fault", "desk", "examination", "headers", "is_whole", "limit"),
+        *("method", "mount", "now", "origins", "path", "prefix", "query", "request_id", "task", "tenant"),
+    )
+
+    def __init__(
+        self,
+        asgi: AsgiScope,
+        headers: Headers,
+        desk: Desk,
+        tenant: Tenant,
+        path: str,
+        prefix: str,
+        mount: str,
+        origins: dict[bytes, str],
+    ) -> None:
+        """Take a request whose address is known."""
+        self.asgi, self.headers, self.desk, self.tenant = asgi, headers, desk, tenant
+        self.path, self.prefix, self.mount, self.origins = path, prefix, mount, origins
+        self.method: str = asgi["method"]
+        query: bytes = asgi["query_string"]
+        self.query: Mapping[str, str] = parse_query(query.decode("latin-1")) if query else NOTHING
+        self.now = tenant.clock.now()
+        self.request_id = tenant.dice.request_id()
+        self.examination: Examination
+        self.body, self.body_fault, self.is_whole = b"", "", True
+        self.account = ""
+        self.limit: LimitView | None = None
+        self.task: Task | None = None
+
+    @property
+    def origin(self) -> str:
+        """Return scheme, host and port the client used, those of the socket where it names none or nonsense."""
+        host = self.headers.raw.get(b"host", b"")
+        known = self.origins.get(host)
+        if known is None:
+            if len(self.origins) > TOKENS:
+                self.origins.clear()
+            name = host.decode("latin-1")
+            if not _HOST.fullmatch(host):
+                server = self.asgi.get("server") or ("127.0.0.1", 80)
+                name = f"{server[0]}:{server[1]}"
+            known = self.origins[host] = f"{self.asgi.get('scheme', 'http')}://{name}"
+        return known
+
+    @property
+    def base_url(self) -> str:
+        """Return where the client finds the provider, its base path included."""
+        key = (self.mount + self.desk.contract.base_path + " " + self.origin).encode()
+        known = self.origins.get(key)
+        if known is None:
+            known = self.origins[key] = self.origin + self.mount + self.desk.contract.base_path
+        return known
+
+    @property
+    def media_base(self) -> str:
+        """Return what stands before the path of a result; its URL is fetched without our header."""
+        tenant = self.tenant.name
+        key = b"media " + tenant.encode() + self.headers.raw.get(b"host", b"")
+        known = self.origins.get(key)
+        if known is None:
+            prefix = self.prefix or ("" if tenant == DEFAULT_TENANT else f"/t/{tenant}")
+            known = self.origins[key] = self.origin + prefix
+        return known
+
+    @property
+    def url(self) -> str:
+        """Return the URL the client called."""
+        query = self.asgi["query_string"].decode("latin-1")
+        return self.origin + self.target + ("?" + query if query else "")
+
+    @property
+    def target(self) -> str:
+        """Return the path the client called, percent-encoded."""
+        target: str = self.asgi["raw_path"].decode("latin-1")
+        return target
+
+
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """A request that is for no provider: why, and what to do."""
+
+    status: int
+    title: str
+    detail: str
+
+
+class Answer:
+    """An answer before it is sent: headers in bytes, names in lower case."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: HeaderList, body: bytes) -> None:
+        """Take the parts."""
+        self.status, self.headers, self.body = status, headers, body
+
+
+class Pipeline:
+    """Answers requests for the providers of a backend."""
+
+    def __init__(self, backend: Backend, outbox: Outbox, request_log: RequestLog) -> None:
+        """Prepare everything that does not depend on a request."""
+        self._backend, self._outbox, self._log = backend, outbox, request_log
+        self._desks = {name: _desk(contract, backend) for name, contract in backend.contracts.items()}
+        self._hosts = {host: desk for desk in self._desks.values() for host in desk.contract.hosts}
+        self._only = next(iter(self._desks.values())) if len(self._desks) == 1 else None
+        self._origins: dict[bytes, str] = {}
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        started = stopwatch()
+        headers = Headers(scope["headers"])
+        visit = self._address(scope, headers)
+        if isinstance(visit, Nowhere):
+            await self._own_voice(scope, send, headers, visit, started)
+            return
+        raw = headers.raw
+        if b"content-length" in raw or b"transfer-encoding" in raw:
+            visit.body, visit.is_whole = await self._body(receive, raw)
+        try:
+            answer = self._answer(visit)
+            if self._backend.store.is_dirty:
+                # What we say happened must survive us.
+                await self._backend.store.committed()
+        except Exception as error:  # the provider's 500, whatever it was; the journal and the log keep why
+            log.exception("request %s failed", visit.request_id)
+            answer = self._failed(visit, error)
+        headers_out, out = answer.headers, answer.body
+        headers_out.append((b"content-length", b"%d" % len(out)))
+        if not visit.is_whole:
+            # The rest of the body is still on its way; it must not be read as the next request.
+            headers_out.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers_out})
+        await send({"type": "http.response.body", "body": out if visit.method != "HEAD" else b""})
+        self._record(visit, answer, started)
+
+    # --- address ------------------------------------------------------------------------------------------
+
+    def _address(self, scope: AsgiScope, headers: Headers) -> Visit | Nowhere:
+        """Find tenant and provider: by the path, by the Host, or because only one can be meant."""
+        path: str = scope["raw_path"].decode("latin-1")
+        prefix, name = "", DEFAULT_TENANT
+        if path.startswith("/t/"):
+            name, _, rest = path[3:].partition("/")
+            path, prefix = "/" + rest, f"/t/{name}"
+        elif b"x-mock-tenant" in headers.raw:
+            name = headers["x-mock-tenant"]
+        tenant = self._backend.tenants.get(name)
+        if tenant is None:
+            if not TENANT_NAME.fullmatch(name):
+                detail = "a tenant is named by up to 64 letters, digits, dots, dashes and underscores"
+                return Nowhere(400, "No such tenant", detail)
+            try:
+                tenant = self._backend.tenant(name)
+            except TooManyTenantsError as error:
+                return Nowhere(429, "Too many tenants", str(error))
+        slash = path.find("/", 1)
+        first = path[1:slash] if slash > 0 else path[1:]
+        desk = self._desks.get(first)
+        if desk is not None:
+            below = path[slash:] if slash > 0 else "/"
+            return Visit(scope, headers, desk, tenant, below, prefix, f"{prefix}/{first}", self._origins)
+        host = headers.raw.get(b"host", b"").partition(b":")[0].lower().decode("latin-1")
+        desk = self._hosts.get(host) or self._only or self._unambiguous(path)
+        if desk is not None:
+            return Visit(scope, headers, desk, tenant, path, prefix, prefix, self._origins)
+        known = ", ".join(f"/{name}" for name in self._desks)
+        detail = f"no provider has the path {path[:200]}, or more than one; put one of {known} before it"
+        return Nowhere(404, "No provider", detail)
+
+    def _unambiguous(self, path: str) -> Desk | None:
+        """Return the one provider that has this path, in whatever method."""
+        found = []
+        for desk in self._desks.values():
+            target = find_operation(desk.contract, "GET", path)
+            if not isinstance(target, Violation) or target.kind == "method-not-allowed":
+                found.append(desk)
+        return found[0] if len(found) == 1 else None
+
+    async def _body(self, receive: Receive, headers: Mapping[bytes, bytes]) -> tuple[bytes, bool]:
+        """Return (body, whether it is whole); of one beyond the limit nothing is kept.
+
+        A little more than the limit is read all the same: a client that is still sending would lose our answer
+        with the connection.
+        """
+        most = self._backend.settings.max_body_bytes
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > 2 * most:
+            return b"", False
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            return (body, True) if len(body) <= most else (b"", False)
+        parts, size = [body], len(body)
+        while message.get("more_body", False) and size <= 2 * most:
+            message = await receive()
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= most:
+                parts.append(part)
+            else:
+                parts.clear()
+        return (b"".join(parts), True) if size <= most else (b"", False)
+
+    # --- answer -------------------------------------------------------------------------------------------
+
+    def _answer(self, visit: Visit) -> Answer:
+        """Judge and act; everything here happens at one instant of the tenant's clock."""
+        contract = visit.desk.contract
+        examination = visit.examination = Examination(_NO_REPORT)
+        found = find_operation(contract, "GET" if visit.method == "HEAD" else visit.method, visit.path)
+        if isinstance(found, Violation):
+            return self._refuse(visit, [found])
+        operation, examination.path = found
+        examination.operation = operation
+        plan = visit.desk.plans[operation.id]
+        findings: list[Violation] = []
+        if plan.credentials and (refused := self._authorise(visit, plan)) is not None:
+            findings.append(refused)
+        if not visit.is_whole:
+            most = f"at most {self._backend.settings.max_body_bytes:,} bytes"
+            findings.append(protocol_violation(contract, "too-large", allowed=most, operation=operation.id))
+            return self._refuse(visit, findings)
+        exceeded = self._count(visit, operation) if visit.desk.counts_requests and not findings else None
+        judge(contract, operation, visit, examination, findings, [])
+        violations = examination.report.violations
+        if violations and examination.report.verdict == "refused":
+            return self._refuse(visit, list(violations))
+        if exceeded is not None:
+            return self._refuse(visit, [*violations, exceeded])
+        return self._act(visit, plan)
+
+    def _authorise(self, visit: Visit, plan: Plan) -> Violation | None:
+        """Say who asks; a credential is read once, its dates are judged each time."""
+        desk, raw = visit.desk, visit.headers.raw
+        key = (b"", b"")
+        for name in plan.credentials:
+            value = raw.get(name)
+            if value:
+                key = (name, value)
+                break
+        known = desk.principals.get(key)
+        if known is None:
+            found = authorise(plan.operation.credentials, visit.headers, keys=desk.keys)
+            account = f"{desk.contract.id}:{found.account}" if isinstance(found, Principal) else ""
+            if len(desk.principals) >= TOKENS:
+                desk.principals.clear()
+            known = desk.principals[key] = (found, account)
+        principal, account = known
+        if isinstance(principal, Principal):
+            visit.examination.principal, visit.account = principal, account
+            if principal.expires is None and principal.not_before is None:
+                return None
+            refused = self._judge_dates(visit, principal, key[1])
+            if refused is None:
+                return None
+        else:
+            refused = principal
+        return credential_violation(desk.contract, refused, operation=plan.operation.id)
+
+    def _judge_dates(self, visit: Visit, principal: Principal, token: bytes) -> Refused | None:
+        """Judge a token's dates, which were written by the client's clock, on a clock that may be elsewhere.
+
+        When it is first seen either clock may find it valid: a client that knows nothing of a moved clock
+        makes tokens by the real one.  From then on what was left of its life runs out on the tenant's clock, so
+        that moving that clock forward expires it.
+        """
+        tokens, now = visit.tenant.tokens, visit.now / 1000
+        end = tokens.get(token)
+        if end is not None:
+            return Refused(reason="expired") if end + principal.leeway <= now else None
+        expires = principal.expires
+        refused = judge_dates(principal, now)
+        if refused is not None:
+            real = self._backend.wall() / 1000
+            refused = judge_dates(principal, real)
+            if refused is not None:
+                return refused
+            expires = None if expires is None else now + expires - real
+        if len(tokens) >= TOKENS:
+            tokens.clear()
+        tokens[token] = float("inf") if expires is None else expires
+        return None
+
+    def _count(self, visit: Visit, operation: Operation) -> Violation | None:
+        """Count the request against its account's windows."""
+        contract = visit.desk.contract
+        windows = visit.tenant.windows.setdefault(contract.id, limits.Windows())
+        quotas = self._backend.quotas[contract.id].requests
+        exceeded, visit.limit = windows.count(visit.account, quotas, visit.now)
+        if exceeded is None:
+            return None
+        return protocol_violation(
+            contract,
+            "rate-limited",
+            found=f"request {int(exceeded.quota) + 1} in the window",
+            allowed=f"{exceeded.quota:g}",
+            operation=operation.id,
+        )
+
+    def _act(self, visit: Visit, plan: Plan) -> Answer:
+        backend, contract, examination = self._backend, visit.desk.contract, visit.examination
+        operation = plan.operation
+        scope = self._scope(visit)
+        made: Task | Violation
+        if operation.role == "create":
+            made = actions.create(backend, self._outbox, contract, operation, examination, visit, scope)
+        elif operation.role == "read":
+            assert plan.reading is not None
+            value = self._read_value(visit, plan.reading)
+            made = actions.read(backend, self._outbox, contract, operation, plan.reading, value, visit)
+        elif operation.role == "list":
+            listed = actions.list_tasks(backend, contract, operation, examination.parameters, visit)
+            if isinstance(listed, Violation):
+                return self._refuse(visit, [*examination.report.violations, listed])
+            creators = contract.operations
+            scope.tasks = [TaskView(task, creators[task.operation], visit.now) for task in listed]
+            return self._render(visit, plan, scope, None)
+        else:
+            scope.account = self._account(visit)
+            return self._render(visit, plan, scope, None)
+        if isinstance(made, Violation):
+            return self._refuse(visit, [*examination.report.violations, made])
+        visit.task = made
+        scope.task = view = TaskView(made, contract.operations[made.operation], visit.now)
+        return self._render(visit, plan, scope, view.state)
+
+    def _read_value(self, visit: Visit, reading: actions.Reading) -> str:
+        if reading.place == "path":
+            return visit.examination.path[reading.parameter]
+        source: Mapping[str, str] = visit.query if reading.place == "query" else visit.headers
+        return source.get(reading.parameter, "")
+
+    def _account(self, visit: Visit) -> limits.AccountView:
+        """Return what the account has; what ended since is taken first."""
+        contract, tenant, store = visit.desk.contract, visit.tenant, self._backend.store
+        account = store.account(tenant.name, visit.account, visit.now)
+        limits.settle_all(store, tenant.name, visit.account, account, contract.operations, visit.now)
+        return limits.account_view(visit.account, account, self._backend.quotas[contract.id].credits)
+
+    @staticmethod
+    def _scope(visit: Visit) -> Scope:
+        scope = Scope(visit, visit.examination.body, visit.examination.path)
+        scope.limit, scope.mock = visit.limit, visit
+        return scope
+
+    # --- rendering ----------------------------------------------------------------------------------------
+
+    def _render(self, visit: Visit, plan: Plan, scope: Scope, state: str | None) -> Answer:
+        content = plan.contents[0]
+        if len(plan.contents) > 1:
+            chosen = choose_content(plan.operation.response.contents, visit.headers.get("accept", ""))
+            content = next(one for one in plan.contents if one.template is chosen)
+        headers = [*content.start[state], (b"x-mock-request-id", visit.request_id.encode())]
+        for name, values, fits in plan.headers:
+            value = values[state](scope)
+            if value is not MISSING and fits(value):
+                headers.append((name, _header_bytes(value)))
+        violations = visit.examination.report.violations
+        if violations:
+            headers.append((b"x-mock-violations", ", ".join(one.rule for one in violations).encode()))
+        return Answer(plan.status, headers, orjson.dumps(content.bodies[state](scope)))
+
+    def _refuse(self, visit: Visit, violations: list[Violation]) -> Answer:
+        examination, contract = visit.examination, visit.desk.contract
+        operation = examination.operation
+        examination.report = replace(
+            examination.report,
+            provider=contract.id,
+            operation=operation.id if operation else None,
+            violations=tuple(violations),
+        )
+        scope = self._scope(visit)
+        refusal = refuse(contract, violations, scope, operation=operation.id if operation else "")
+        answer = render(refusal, scope, accept=visit.headers.get("accept", ""))
+        evidence = weakest((answer.evidence, refusal.decisive.evidence))
+        headers = _first_headers(answer.media_type, evidence)
+        headers.append((b"x-mock-request-id", visit.request_id.encode()))
+        headers += [(name.lower().encode("latin-1"), _header_bytes(value)) for name, value in answer.headers]
+        rules = ", ".join(dict.fromkeys(one.rule for one in violations))
+        headers.append((b"x-mock-violations", rules.encode()))
+        return Answer(answer.status, headers, orjson.dumps(answer.body))
+
+    def _failed(self, visit: Visit, error: Exception) -> Answer:
+        """Return the provider's 500."""
+        found = protocol_violation(visit.desk.contract, "internal", found=type(error).__name__)
+        return self._refuse(visit, [found])
+
+    # --- record -------------------------------------------------------------------------------------------
+
+    async def _own_voice(
+        self, scope: AsgiScope, send: Send, headers: Headers, nowhere: Nowhere, started: float
+    ) -> None:
+        body = orjson.dumps(
+            {
+                "type": "about:blank",
+                "title": nowhere.title,
+                "status": nowhere.status,
+                "detail": nowhere.detail,
+            }
+        )
+        pairs = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+        if b"content-length" in headers.raw or b"transfer-encoding" in headers.raw:
+            # The body was not read; it must not be taken for the next request.
+            pairs.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": nowhere.status, "headers": pairs})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        self._log.line(
+            method=scope["method"],
+            target=scope["raw_path"].decode("latin-1"),
+            status=nowhere.status,
+            took_us=int((stopwatch() - started) * 1e6),
+            note=nowhere.title,
+        )
+
+    def _record(self, visit: Visit, answer: Answer, started: float) -> None:
+        took_us = int((stopwatch() - started) * 1e6)
+        asgi, report, task = visit.asgi, visit.examination.report, visit.task
+        body, out = visit.body, answer.body
+        if len(body) > LARGE_BODY:
+            body = kept_body(body)
+        if len(out) > LARGE_BODY:
+            out = kept_body(out)
+        raw = visit.headers.raw
+        query: bytes = asgi["query_string"]
+        size = OVERHEAD + len(body) + len(out) + len(query) + sum(map(len, raw)) + sum(map(len, raw.values()))
+        visit.tenant.journal.add(
+            (
+                visit.request_id,
+                visit.now,
+                visit.method,
+                asgi["raw_path"],
+                query,
+                report.provider,
+                report.operation,
+                visit.account,
+                asgi["headers"],
+                body,
+                answer.status,
+                answer.headers,
+                out,
+                report,
+                task.id if task is not None else None,
+                took_us,
+                size,
+            )
+        )
+        if self._log.is_on:
+            self._log.line(
+                method=visit.method,
+                target=visit.target,
+                status=answer.status,
+                took_us=took_us,
+                tenant=visit.tenant.name,
+                operation=report.operation or "",
+                task=task.id if task is not None else "",
+                rules=tuple(one.rule for one in report.violations),
+            )
+
+
+_NO_REPORT: Final = Report(provider="")
+
+
+def _header_bytes(value: Json) -> bytes:
+    """Return a header's value; what cannot stand in one is left out (RFC 9110, 5.5)."""
+    text = to_text(value)
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return "".join(char for char in text if " " <= char <= "~").encode("latin-1")

@@ -1,0 +1,364 @@
+"""A real socket for the application: quick to start, quick to stop, and a greeting that says how to use it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import re
+import shlex
+import signal
+import socket
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import Server
+
+from mockserver.app import ADMIN, App, load_contracts
+from mockserver.artifacts import can_make_clips
+from mockserver.clock import wall_ms
+from mockserver.log import RequestLog
+from mockserver.settings import WELL_KNOWN_SECRET, SettingError, Settings
+from validator.contract.model import Contract, Credential, Operation
+
+STOP_S: Final = 5.0
+"""Seconds that requests under way get to finish when the server stops."""
+
+DEMO_ACCOUNT: Final = "understudy-demo"
+
+
+class _OneWrite:
+    """A transport that sends what was written in one turn of the loop at once.
+
+    Head and body of an answer are written apart; together they cost one call of the system and one packet
+    instead of two, which is a tenth of what a small answer takes.
+    """
+
+    __slots__ = ("_loop", "_parts", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Keep a part; the first of a turn asks for all to be sent at its end."""
+        self._parts.append(data)
+        if len(self._parts) == 1:
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def close(self) -> None:
+        """Send what is waiting, then close."""
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+@types.coroutine
+def _resumed(running: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """Go on with a coroutine that was begun without a task, from what it waits for."""
+    while True:
+        try:
+            try:
+                sent = yield waits_for
+            except BaseException as error:
+                waits_for = running.throw(error)
+            else:
+                waits_for = running.send(sent)
+        except StopIteration:
+            return
+
+
+class QuickProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol for answers that are ready at once, as nearly all of a provider's are.
+
+    A request is begun when its body is there, and without a task: only one that has to wait (for a commit, for
+    the rest of a large body) gets a task, where it stands.  What is ours and not a provider's may need one.
+    """
+
+    _held: tuple[RequestResponseCycle, Any] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection."""
+        super().connection_made(_OneWrite(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if "/__" in cycle.scope["path"]:
+            super()._start_asgi_task(cycle, app)
+        elif cycle.more_body:
+            self._held = (cycle, app)
+        else:
+            self._begin(cycle, app)
+
+    def on_message_complete(self) -> None:
+        """Begin a request whose body has arrived with its head."""
+        super().on_message_complete()
+        held, self._held = self._held, None
+        if held is not None:
+            self._begin(*held)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what arrived; a request whose body takes longer begins and waits for it."""
+        super().data_received(data)
+        held, self._held = self._held, None
+        if held is not None:
+            super()._start_asgi_task(*held)
+
+    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        running = cycle.run_asgi(app)
+        try:
+            waits_for = running.send(None)
+        except StopIteration:
+            return
+        task = self.loop.create_task(_resumed(running, waits_for))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+
+class QuickServer(Server):
+    """uvicorn's server without its pauses: it stops when it is told to, not at the next tenth of a second."""
+
+    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Call `on_ready` once the port answers."""
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Stop serving; a second time, without waiting for anybody."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._stopping.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGINT and SIGTERM, and end as an ordinary program does, with exit code 0."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        try:
+            for number in signals:
+                loop.add_signal_handler(number, self.stop)
+        except (NotImplementedError, RuntimeError, ValueError):
+            # Not the main thread, or a system without such handlers: whoever embeds the server stops it.
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the port, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    async def main_loop(self) -> None:
+        """Keep the date header fresh until the server is told to stop."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), timeout=1.0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, let requests finish, then the application."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                while (self.server_state.connections or self.server_state.tasks) and not self.force_exit:  # noqa: ASYNC110
+                    await asyncio.sleep(0.002)
+        await self.lifespan.shutdown()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket, port 0 for any; raises SettingError with what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        hint = "another program has it; choose another with --port, or 0 for any" if error.errno == 98 else ""
+        raise SettingError(
+            f"{host}:{port} cannot be used: {error.strerror}" + (f" ({hint})" if hint else "")
+        ) from None
+    made.setblocking(False)
+    return made
+
+
+def make_server(app: App, *, on_ready: Callable[[], None] = lambda: None) -> QuickServer:
+    """Return the server of an application; run it with :func:`run` or serve it in a loop of one's own."""
+    config = uvicorn.Config(
+        app,
+        http=QuickProtocol,
+        interface="asgi3",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        timeout_keep_alive=75,
+        # Callers have bound what they send by our own limits; the parser's own buffer stays small.
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    return QuickServer(config, on_ready=on_ready)
+
+
+def run(settings: Settings, *, say: Callable[[str], None], is_coloured: bool) -> None:
+    """Serve until told to stop.  Raises SpecError, SettingError, StoreError before the port is open."""
+    contracts = load_contracts(settings)
+    sock = listen(settings.host, settings.port)
+    bound = replace(settings, port=sock.getsockname()[1])
+    app = App(bound, contracts, request_log=RequestLog(bound.log, is_coloured=is_coloured))
+
+    async def serve() -> None:
+        server = make_server(app, on_ready=lambda: say(greeting(app, is_coloured=is_coloured)))
+        await server.serve(sockets=[sock])
+
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve())
+    app.backend.store.close()
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+# --- greeting ---------------------------------------------------------------------------------------------
+
+
+def greeting(app: App, *, is_coloured: bool = False) -> str:
+    """Return what a user needs to begin: base URLs, credentials, a line to paste for each, the admin URL."""
+    settings = app.settings
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+    origin = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    bold = (lambda text: f"\x1b[1m{text}\x1b[0m") if is_coloured else str
+    count = len(app.backend.contracts)
+    lines = [f"Understudy serves {count} {'provider' if count == 1 else 'providers'}; offline and free.", ""]
+    for name, contract in app.backend.contracts.items():
+        lines.append(f"  {bold(name)}  {contract.title}")
+        lines.append(f"    base URL     {origin}/{name}{contract.base_path}")
+        lines += [f"    credential   {line}" for line in _credential_lines(settings, contract)]
+        lines.append(f"    try          {curl_line(settings, contract, origin)}")
+        signed = _signing_line(settings, contract)
+        if signed:
+            lines.append(f"    webhooks     {signed}")
+        lines.append("")
+    lines.append(f"  admin          {origin}{ADMIN}/health  (clock, tasks, requests, deliveries)")
+    clock = "real time" if settings.speed == 1 else f"{settings.speed:g} times as fast"
+    progress = {
+        "time": clock,
+        "polls": f"{settings.polls_per_step} reads a step",
+        "manual": "only the admin API",
+    }
+    lines.append(f"  tasks move by  {progress[settings.progress]}; kept in {settings.store}")
+    if not can_make_clips():
+        lines.append(
+            "  results        one packaged clip; pip install 'understudy[media]' for videos made to measure"
+        )
+    return "\n".join(lines)
+
+
+def _credential_lines(settings: Settings, contract: Contract) -> list[str]:
+    keys = settings.keys(contract.id).keys
+    seen = {one.name: one for operation in contract.operations.values() for one in operation.credentials}
+    accepted = f"the {len(keys)} configured" if keys else "anything well formed"
+    lines = []
+    for credential in seen.values():
+        form = "<key>"
+        if credential.is_bearer:
+            form = "Bearer <key>"
+        if credential.jwt is not None:
+            form = f"Bearer <JWT with {', '.join(credential.jwt.claims)}>"
+            form += " or an API key" if credential.jwt.opaque else ""
+        lines.append(f"{credential.header}: {form}  ({accepted})")
+    return lines
+
+
+def _signing_line(settings: Settings, contract: Contract) -> str:
+    signatures = [
+        callback.signature
+        for operation in contract.operations.values()
+        for callback in operation.callbacks
+        if callback.signature is not None
+    ]
+    if not signatures:
+        return ""
+    if contract.id in settings.secrets:
+        return "signed with the configured secret"
+    if any(one.is_always for one in signatures):
+        return f"signed with the secret {WELL_KNOWN_SECRET}  (yours: --webhook-secret {contract.id}=...)"
+    return f"not signed; --webhook-secret {contract.id}=whsec_... turns that on"
+
+
+def curl_line(settings: Settings, contract: Contract, origin: str) -> str:
+    """Return a shell line that creates a task on this server."""
+    operation = next(one for one in contract.operations.values() if one.role == "create")
+    header, value = sample_credential(settings, contract, operation)
+    body: Any = min(_examples(contract, operation), key=lambda one: len(orjson.dumps(one)), default={})
+    parts = ["curl", "-s", f"{origin}/{contract.id}{operation.path}", "-H", f"{header}: {value}"]
+    parts += ["-H", "Content-Type: application/json", "-d", json.dumps(body, ensure_ascii=False)]
+    return shlex.join(parts)
+
+
+def _examples(contract: Contract, operation: Operation) -> list[Any]:
+    for item in contract.document.root["paths"].values():
+        for node in item.values():
+            if isinstance(node, dict) and node.get("operationId") == operation.id:
+                body, _ = contract.document.resolve(node.get("requestBody", {}))
+                examples = body.get("content", {}).get("application/json", {}).get("examples", {})
+                return [contract.document.resolve(one)[0]["value"] for one in examples.values()]
+    return []
+
+
+def sample_credential(settings: Settings, contract: Contract, operation: Operation) -> tuple[str, str]:
+    """Return (header, value) that this server accepts, a placeholder where keys are configured."""
+    credential = operation.credentials[0]
+    name = "Authorization" if credential.is_bearer else credential.header
+    if settings.keys(contract.id).keys:
+        return name, "Bearer YOUR-KEY" if credential.is_bearer else "YOUR-KEY"
+    key = _sample_key(credential)
+    return name, f"Bearer {key}" if credential.is_bearer else key
+
+
+def _sample_key(credential: Credential) -> str:
+    """Return a key in the form that is asked for: one that nobody has, or else a token for a day."""
+    if credential.jwt is None:
+        return DEMO_ACCOUNT
+    if credential.jwt.opaque is not None:
+        for length in range(len(DEMO_ACCOUNT), 129):
+            key = (DEMO_ACCOUNT + "-" + "0" * length)[:length]
+            if re.search(credential.jwt.opaque, key):
+                return key
+    now = wall_ms() // 1000
+    claims = {credential.jwt.account: DEMO_ACCOUNT, "exp": now + 86_400, "nbf": now - 5}
+    signed = ".".join(_part(one) for one in ({"alg": credential.jwt.algorithms[0], "typ": "JWT"}, claims))
+    mac = hmac.new(DEMO_ACCOUNT.encode(), signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+def _part(value: Any) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")

@@ -1,0 +1,733 @@
+"""What is remembered: one protocol, plain memory and a SQLite file.
+
+Both keep the same promises, checked by one suite: tasks are found by id and by name inside an account, listed
+newest first at a cost that does not grow, and forgotten when their retention is over.  The file also keeps
+what it acknowledged: whoever answers waits for :meth:`Store.committed` first.
+
+A `tenant` is a name; an `account` is "provider:account" and tells accounts of all providers apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sqlite3
+from array import array
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from operator import itemgetter
+from typing import Any, Final, Protocol
+
+import orjson
+
+from mockserver.deliveries import Attempt, Delivery
+from mockserver.tasks import Task
+from validator.keywords import Shape
+
+LEDGER_ENTRIES: Final = 10_000
+"""Finished deliveries that a tenant keeps; the oldest go first."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What an account has: when it was first seen, credits taken for good, tasks not yet settled by their id.
+
+    `settled_until` is the time before which no further task can have ended; times in milliseconds.
+    """
+
+    opened: int
+    used: float = 0.0
+    open: dict[str, Task] = field(default_factory=dict)
+    settled_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockState:
+    """A tenant's clock, as it is kept over a restart; `is_own` when an admin set its speed."""
+
+    base: int
+    base_wall: int
+    speed: float
+    is_own: bool
+
+
+class Store(Protocol):
+    """Where tasks, deliveries, accounts and clocks are kept."""
+
+    def add(self, tenant: str, task: Task, names: Sequence[tuple[str, str]]) -> None:
+        """Keep a new task, filed under each (pointer, value) as well."""
+
+    def save(self, tenant: str, task: Task) -> None:
+        """Keep what changed about a task."""
+
+    def get(self, tenant: str, task_id: str) -> Task | None:
+        """Return a task by its id, whoever owns it."""
+
+    def find(self, tenant: str, account: str, pointer: str, value: str) -> Task | None:
+        """Return the account's task that was filed under this name last."""
+
+    def page(self, tenant: str, account: str, operations: Sequence[str], skip: int, size: int) -> list[Task]:
+        """Return the account's tasks of these operations, newest first."""
+
+    def newest(self, tenant: str) -> Iterator[Task]:
+        """Yield all tasks of a tenant, newest first."""
+
+    def count(self, tenant: str | None = None) -> int:
+        """Return how many tasks a tenant, or the whole store, holds."""
+
+    def forget(self, tenant: str, account: str, operation: str, before: int) -> None:
+        """Drop the account's tasks of an operation that were created before a time."""
+
+    def account(self, tenant: str, account: str, now: int) -> Account:
+        """Return an account, opened at this time if it is new."""
+
+    def settle(self, tenant: str, account: str, task: Task, amount: float) -> None:
+        """Take an amount for a task that ended."""
+
+    def add_delivery(self, tenant: str, delivery: Delivery) -> None:
+        """Keep a new delivery and number it."""
+
+    def save_delivery(self, tenant: str, delivery: Delivery) -> None:
+        """Keep what changed about a delivery."""
+
+    def delivery(self, tenant: str, delivery_id: str) -> Delivery | None:
+        """Return a delivery by its id."""
+
+    def deliveries(self, tenant: str) -> Iterator[Delivery]:
+        """Yield the deliveries of a tenant, newest first."""
+
+    def open_deliveries(self, tenant: str) -> list[Delivery]:
+        """Return the deliveries that still have something to do, oldest first."""
+
+    def deliveries_of(self, tenant: str, task_id: str) -> list[Delivery]:
+        """Return the deliveries of a task, oldest first."""
+
+    def save_clock(self, tenant: str, clock: ClockState) -> None:
+        """Keep a tenant's clock."""
+
+    def tenants(self) -> Mapping[str, ClockState]:
+        """Return the tenants that are known, with their clocks."""
+
+    def reset(self, tenant: str) -> None:
+        """Forget everything about a tenant."""
+
+    @property
+    def is_dirty(self) -> bool:
+        """Tell whether something is not yet committed."""
+
+    async def committed(self) -> None:
+        """Return once everything kept so far survives the end of the process."""
+
+    def close(self) -> None:
+        """Commit and let go."""
+
+
+# --- memory -----------------------------------------------------------------------------------------------
+
+
+class _Row:
+    """The tasks of one account and operation in the order of creation; the first `start` are forgotten.
+
+    `numbers` order them among those of other rows, which times do not where a clock stands.
+    """
+
+    __slots__ = ("numbers", "start", "tasks")
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+        self.numbers = array("q")
+        self.start = 0
+
+    def newest(self) -> Iterator[tuple[int, Task]]:
+        for index in range(len(self.tasks) - 1, self.start - 1, -1):
+            yield self.numbers[index], self.tasks[index]
+
+    def page(self, skip: int, size: int) -> list[Task]:
+        end = len(self.tasks) - skip
+        if end <= self.start:
+            return []
+        return self.tasks[max(end - size, self.start) : end][::-1]
+
+    def forget(self, before: int) -> Iterator[Task]:
+        while self.start < len(self.tasks) and self.tasks[self.start].created < before:
+            yield self.tasks[self.start]
+            self.start += 1
+        if self.start > 64 and self.start * 2 > len(self.tasks):
+            del self.tasks[: self.start], self.numbers[: self.start]
+            self.start = 0
+
+
+class _Tenant:
+    __slots__ = (
+        *("accounts", "by_id", "deliveries", "finished", "names", "names_of", "number", "of_task", "rows"),
+        "task_number",
+    )
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Task] = {}
+        self.names: dict[tuple[str, str, str], Task] = {}
+        self.names_of: dict[str, list[tuple[str, str, str]]] = {}
+        self.number = 0
+        self.task_number = 0
+        self.rows: dict[tuple[str, str], _Row] = {}
+        self.accounts: dict[str, Account] = {}
+        self.deliveries: dict[str, Delivery] = {}
+        self.of_task: dict[str, list[Delivery]] = {}
+        self.finished: deque[Delivery] = deque()
+
+
+class MemoryStore:
+    """Everything in dictionaries; gone with the process."""
+
+    is_dirty = False
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._tenants: dict[str, _Tenant] = {}
+        self._clocks: dict[str, ClockState] = {}
+        self._count = 0
+
+    def _tenant(self, name: str) -> _Tenant:
+        tenant = self._tenants.get(name)
+        if tenant is None:
+            tenant = self._tenants[name] = _Tenant()
+        return tenant
+
+    def add(self, tenant: str, task: Task, names: Sequence[tuple[str, str]]) -> None:
+        held = self._tenant(tenant)
+        held.by_id[task.id] = task
+        if names:
+            keys = [(task.account, pointer, value) for pointer, value in names]
+            held.names_of[task.id] = keys
+            for name in keys:
+                held.names[name] = task
+        key = (task.account, task.operation)
+        row = held.rows.get(key)
+        if row is None:
+            row = held.rows[key] = _Row()
+        held.task_number += 1
+        row.tasks.append(task)
+        row.numbers.append(held.task_number)
+        self._count += 1
+
+    def save(self, tenant: str, task: Task) -> None:
+        """Do nothing: the task that was handed out is the one that is kept."""
+
+    def get(self, tenant: str, task_id: str) -> Task | None:
+        held = self._tenants.get(tenant)
+        return None if held is None else held.by_id.get(task_id)
+
+    def find(self, tenant: str, account: str, pointer: str, value: str) -> Task | None:
+        return self._tenant(tenant).names.get((account, pointer, value))
+
+    def page(self, tenant: str, account: str, operations: Sequence[str], skip: int, size: int) -> list[Task]:
+        rows = [row for name in operations if (row := self._tenant(tenant).rows.get((account, name)))]
+        if len(rows) == 1:
+            return rows[0].page(skip, size)
+        merged = heapq.merge(*(row.newest() for row in rows), key=itemgetter(0), reverse=True)
+        return [task for _, task in islice(merged, skip, skip + size)]
+
+    def newest(self, tenant: str) -> Iterator[Task]:
+        return iter(reversed(self._tenant(tenant).by_id.values()))
+
+    def count(self, tenant: str | None = None) -> int:
+        if tenant is None:
+            return self._count
+        return len(self._tenant(tenant).by_id)
+
+    def forget(self, tenant: str, account: str, operation: str, before: int) -> None:
+        held = self._tenant(tenant)
+        row = held.rows.get((account, operation))
+        if row is None or row.start >= len(row.tasks) or row.tasks[row.start].created >= before:
+            return
+        for task in row.forget(before):
+            del held.by_id[task.id]
+            self._count -= 1
+            for name in held.names_of.pop(task.id, ()):
+                if held.names[name] is task:
+                    del held.names[name]
+
+    def account(self, tenant: str, account: str, now: int) -> Account:
+        accounts = self._tenant(tenant).accounts
+        found = accounts.get(account)
+        if found is None:
+            found = accounts[account] = Account(opened=now)
+        return found
+
+    def settle(self, tenant: str, account: str, task: Task, amount: float) -> None:
+        held = self._tenant(tenant).accounts[account]
+        held.open.pop(task.id, None)
+        held.used = round(held.used + amount, 8)
+        task.is_settled = True
+
+    def add_delivery(self, tenant: str, delivery: Delivery) -> None:
+        held = self._tenant(tenant)
+        held.number += 1
+        delivery.number = held.number
+        held.deliveries[delivery.id] = delivery
+        held.of_task.setdefault(delivery.task_id, []).append(delivery)
+
+    def save_delivery(self, tenant: str, delivery: Delivery) -> None:
+        """Note when it is through: the delivery that was handed out is the one that is kept."""
+        if not delivery.is_open:
+            held = self._tenant(tenant)
+            held.finished.append(delivery)
+            while len(held.finished) > LEDGER_ENTRIES:
+                _drop(held, held.finished.popleft())
+
+    def delivery(self, tenant: str, delivery_id: str) -> Delivery | None:
+        return self._tenant(tenant).deliveries.get(delivery_id)
+
+    def deliveries(self, tenant: str) -> Iterator[Delivery]:
+        return iter(reversed(self._tenant(tenant).deliveries.values()))
+
+    def open_deliveries(self, tenant: str) -> list[Delivery]:
+        return [one for one in self._tenant(tenant).deliveries.values() if one.is_open]
+
+    def deliveries_of(self, tenant: str, task_id: str) -> list[Delivery]:
+        return list(self._tenant(tenant).of_task.get(task_id, ()))
+
+    def save_clock(self, tenant: str, clock: ClockState) -> None:
+        self._clocks[tenant] = clock
+
+    def tenants(self) -> Mapping[str, ClockState]:
+        return dict(self._clocks)
+
+    def reset(self, tenant: str) -> None:
+        held = self._tenants.pop(tenant, None)
+        self._count -= len(held.by_id) if held is not None else 0
+        self._clocks.pop(tenant, None)
+
+    async def committed(self) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+def _drop(held: _Tenant, delivery: Delivery) -> None:
+    """Drop a finished delivery, unless it is gone, or was taken up again, since it was finished."""
+    if delivery.is_open or held.deliveries.get(delivery.id) is not delivery:
+        return
+    del held.deliveries[delivery.id]
+    rest = [other for other in held.of_task[delivery.task_id] if other is not delivery]
+    if rest:
+        held.of_task[delivery.task_id] = rest
+    else:
+        del held.of_task[delivery.task_id]
+
+
+# --- SQLite -----------------------------------------------------------------------------------------------
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS task (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  tenant TEXT NOT NULL, id TEXT NOT NULL, account TEXT NOT NULL, operation TEXT NOT NULL,
+  place INTEGER NOT NULL, created INTEGER NOT NULL, is_open INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS task_id ON task (tenant, id);
+CREATE UNIQUE INDEX IF NOT EXISTS task_place ON task (tenant, account, operation, place);
+CREATE INDEX IF NOT EXISTS task_open ON task (tenant, account, number) WHERE is_open;
+CREATE TABLE IF NOT EXISTS name (
+  tenant TEXT NOT NULL, account TEXT NOT NULL, pointer TEXT NOT NULL, value TEXT NOT NULL,
+  task_id TEXT NOT NULL, PRIMARY KEY (tenant, account, pointer, value)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS name_task ON name (tenant, task_id);
+CREATE TABLE IF NOT EXISTS account (
+  tenant TEXT NOT NULL, account TEXT NOT NULL, opened INTEGER NOT NULL, used REAL NOT NULL,
+  PRIMARY KEY (tenant, account)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS delivery (
+  tenant TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL, task_id TEXT NOT NULL,
+  is_open INTEGER NOT NULL, record BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS delivery_number ON delivery (tenant, number);
+CREATE INDEX IF NOT EXISTS delivery_open ON delivery (tenant, number) WHERE is_open;
+CREATE INDEX IF NOT EXISTS delivery_task ON delivery (tenant, task_id, number);
+CREATE TABLE IF NOT EXISTS tenant (
+  name TEXT PRIMARY KEY, base INTEGER NOT NULL, base_wall INTEGER NOT NULL, speed REAL NOT NULL,
+  is_own INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+_VERSION: Final = 1
+
+PATIENCE_S: Final = 1.0
+"""Seconds to wait for another process to let go of the file; one that is stopping takes far less."""
+
+
+class StoreError(RuntimeError):
+    """A store file that cannot be used."""
+
+
+class SqliteStore:
+    """Everything in one SQLite file; what was committed survives the process.
+
+    Writes of one turn of the event loop share a transaction, committed before any of their answers leaves.
+    Write-ahead log, synchronous NORMAL: nothing is lost when the process is killed; the last moments may be
+    when the machine loses power.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Open or make the file; raises StoreError."""
+        try:
+            self._db = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=PATIENCE_S
+            )
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be used as a store: {error}") from None
+        try:
+            self._prepare(path)
+        except sqlite3.Error as error:
+            self._db.close()
+            is_taken = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            why = "another process is using it" if is_taken else str(error)
+            raise StoreError(f"{path} cannot be used as a store: {why}") from None
+        except StoreError:
+            self._db.close()
+            raise
+        self._count: int = self._db.execute("SELECT count(*) FROM task").fetchone()[0]
+        self._places: dict[tuple[str, str, str], int] = {}
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._is_open = False
+        self._lost = ""
+        self._waiting: asyncio.Future[None] | None = None
+        self._numbers: dict[str, int] = {}
+        self._finished: dict[str, int] = {}
+
+    def _prepare(self, path: str) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _VERSION):
+            raise StoreError(f"{path} was written by another version of this program (format {version})")
+        self._db.executescript(_SCHEMA)
+        self._db.execute(f"PRAGMA user_version={_VERSION}")
+
+    # --- transactions
+
+    @property
+    def is_dirty(self) -> bool:
+        return self._is_open
+
+    def _write(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        if self._lost:
+            raise StoreError(f"the store cannot be written: {self._lost}")
+        if self._is_open:
+            return self._execute(sql, values)
+        self._db.execute("BEGIN")
+        self._is_open = True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            # Without a loop there is no turn to share: one statement, one transaction.
+            try:
+                return self._execute(sql, values)
+            finally:
+                failed = self._commit()
+                if failed is not None:
+                    raise failed from None
+        self._waiting = loop.create_future()
+        loop.call_soon(self._commit)
+        return self._execute(sql, values)
+
+    def _execute(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            if not self._db.in_transaction:
+                # A full disk takes back all that was written in this turn, not this statement alone.
+                self._lost = str(error)
+            raise
+
+    def _commit(self) -> StoreError | None:
+        """Commit what is open, tell those who wait, and return what stood against it."""
+        if not self._is_open:
+            return None
+        waiting, lost = self._waiting, self._lost
+        self._waiting, self._lost, self._is_open = None, "", False
+        if not lost:
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._db.rollback()
+                lost = str(error)
+        if not lost:
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+            return None
+        self._read_again()
+        failed = StoreError(f"the store cannot be written: {lost}")
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(failed)
+            waiting.exception()  # so that it is no complaint where nobody waits
+        return failed
+
+    def _read_again(self) -> None:
+        """Forget what was remembered of a file that did not take what was written."""
+        (self._count,) = self._db.execute("SELECT count(*) FROM task").fetchone()
+        self._places.clear()
+        self._accounts.clear()
+        self._numbers.clear()
+
+    async def committed(self) -> None:
+        if self._waiting is not None:
+            await asyncio.shield(self._waiting)
+
+    def close(self) -> None:
+        self._commit()
+        self._db.close()
+
+    # --- tasks
+
+    def add(self, tenant: str, task: Task, names: Sequence[tuple[str, str]]) -> None:
+        place = self._next_place(tenant, task.account, task.operation)
+        self._write(
+            "INSERT INTO task (tenant, id, account, operation, place, created, is_open, record)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(tenant, task.id, task.account, task.operation, place),
+                *(task.created, int(task.price is not None and not task.is_settled), _dump_task(task)),
+            ),
+        )
+        self._count += 1
+        for pointer, value in names:
+            self._write(
+                "INSERT OR REPLACE INTO name VALUES (?, ?, ?, ?, ?)",
+                (tenant, task.account, pointer, value, task.id),
+            )
+
+    def _next_place(self, tenant: str, account: str, operation: str) -> int:
+        key = (tenant, account, operation)
+        place = self._places.get(key)
+        if place is None:
+            (place,) = self._db.execute(
+                "SELECT coalesce(max(place), 0) FROM task WHERE tenant=? AND account=? AND operation=?", key
+            ).fetchone()
+        self._places[key] = place + 1
+        return int(place) + 1
+
+    def save(self, tenant: str, task: Task) -> None:
+        self._write(
+            "UPDATE task SET record=?, is_open=? WHERE tenant=? AND id=?",
+            (_dump_task(task), int(task.price is not None and not task.is_settled), tenant, task.id),
+        )
+        held = self._accounts.get((tenant, task.account))
+        if held is not None and task.id in held.open:
+            held.open[task.id] = task
+
+    def get(self, tenant: str, task_id: str) -> Task | None:
+        row = self._db.execute(
+            "SELECT record FROM task WHERE tenant=? AND id=?", (tenant, task_id)
+        ).fetchone()
+        return None if row is None else _load_task(row[0])
+
+    def find(self, tenant: str, account: str, pointer: str, value: str) -> Task | None:
+        row = self._db.execute(
+            "SELECT record FROM name JOIN task ON task.tenant=name.tenant AND task.id=name.task_id"
+            " WHERE name.tenant=? AND name.account=? AND pointer=? AND value=?",
+            (tenant, account, pointer, value),
+        ).fetchone()
+        return None if row is None else _load_task(row[0])
+
+    def page(self, tenant: str, account: str, operations: Sequence[str], skip: int, size: int) -> list[Task]:
+        if len(operations) == 1:
+            # Places have no gaps but at the old end, so that a page is a range and not a count.
+            key = (tenant, account, operations[0])
+            last = self._places.get(key)
+            if last is None:
+                last = self._next_place(*key) - 1
+                self._places[key] = last
+            rows = self._db.execute(
+                "SELECT record FROM task WHERE tenant=? AND account=? AND operation=? AND place<=?"
+                " ORDER BY place DESC LIMIT ?",
+                (*key, last - skip, size),
+            )
+        else:
+            marks = ",".join("?" * len(operations))
+            rows = self._db.execute(
+                f"SELECT record FROM task WHERE tenant=? AND account=? AND operation IN ({marks})"  # noqa: S608
+                " ORDER BY number DESC LIMIT ? OFFSET ?",
+                (tenant, account, *operations, size, skip),
+            )
+        return [_load_task(record) for (record,) in rows]
+
+    def newest(self, tenant: str) -> Iterator[Task]:
+        number = 1 << 62
+        while True:
+            rows = self._db.execute(
+                "SELECT number, record FROM task WHERE tenant=? AND number<? ORDER BY number DESC LIMIT 200",
+                (tenant, number),
+            ).fetchall()
+            for _, record in rows:
+                yield _load_task(record)
+            if len(rows) < 200:
+                return
+            number = rows[-1][0]
+
+    def count(self, tenant: str | None = None) -> int:
+        if tenant is None:
+            return self._count
+        row = self._db.execute("SELECT count(*) FROM task WHERE tenant=?", (tenant,)).fetchone()
+        return int(row[0])
+
+    def forget(self, tenant: str, account: str, operation: str, before: int) -> None:
+        oldest = self._db.execute(
+            "SELECT created FROM task WHERE tenant=? AND account=? AND operation=? ORDER BY place LIMIT 1",
+            (tenant, account, operation),
+        ).fetchone()
+        if oldest is None or oldest[0] >= before:
+            return
+        which = "SELECT id FROM task WHERE tenant=? AND account=? AND operation=? AND created<?"
+        key = (tenant, account, operation, before)
+        self._next_place(tenant, account, operation)
+        self._places[tenant, account, operation] -= 1
+        self._write(f"DELETE FROM name WHERE tenant=? AND task_id IN ({which})", (tenant, *key))  # noqa: S608
+        gone = self._write("DELETE FROM task WHERE tenant=? AND account=? AND operation=? AND created<?", key)
+        self._count -= gone.rowcount
+
+    # --- accounts
+
+    def account(self, tenant: str, account: str, now: int) -> Account:
+        held = self._accounts.get((tenant, account))
+        if held is not None:
+            return held
+        row = self._db.execute(
+            "SELECT opened, used FROM account WHERE tenant=? AND account=?", (tenant, account)
+        ).fetchone()
+        if row is None:
+            self._write("INSERT INTO account VALUES (?, ?, ?, 0)", (tenant, account, now))
+            held = Account(opened=now)
+        else:
+            held = Account(opened=row[0], used=row[1])
+            open_tasks = self._db.execute(
+                "SELECT record FROM task WHERE tenant=? AND account=? AND is_open ORDER BY number",
+                (tenant, account),
+            )
+            tasks = [_load_task(record) for (record,) in open_tasks]
+            held.open = {task.id: task for task in tasks}
+        self._accounts[tenant, account] = held
+        return held
+
+    def settle(self, tenant: str, account: str, task: Task, amount: float) -> None:
+        held = self._accounts[tenant, account]
+        held.open.pop(task.id, None)
+        held.used = round(held.used + amount, 8)
+        task.is_settled = True
+        self.save(tenant, task)
+        self._write("UPDATE account SET used=? WHERE tenant=? AND account=?", (held.used, tenant, account))
+
+    # --- deliveries
+
+    def add_delivery(self, tenant: str, delivery: Delivery) -> None:
+        number = self._numbers.get(tenant)
+        if number is None:
+            (number,) = self._db.execute(
+                "SELECT coalesce(max(number), 0) FROM delivery WHERE tenant=?", (tenant,)
+            ).fetchone()
+        self._numbers[tenant] = delivery.number = number + 1
+        self._write(
+            "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(tenant, delivery.id, delivery.number, delivery.task_id),
+                *(int(delivery.is_open), _dump_delivery(delivery), delivery.body),
+            ),
+        )
+
+    def save_delivery(self, tenant: str, delivery: Delivery) -> None:
+        self._write(
+            "UPDATE delivery SET is_open=?, record=?, body=? WHERE tenant=? AND id=?",
+            (int(delivery.is_open), _dump_delivery(delivery), delivery.body, tenant, delivery.id),
+        )
+        if not delivery.is_open:
+            self._trim(tenant)
+
+    def _trim(self, tenant: str) -> None:
+        """Drop the oldest finished deliveries, once in a thousand."""
+        self._finished[tenant] = self._finished.get(tenant, 0) + 1
+        if self._finished[tenant] % 1000 == 0:
+            self._write(
+                "DELETE FROM delivery WHERE tenant=? AND NOT is_open AND number <="
+                " (SELECT number FROM delivery WHERE tenant=? AND NOT is_open"
+                " ORDER BY number DESC LIMIT 1 OFFSET ?)",
+                (tenant, tenant, LEDGER_ENTRIES),
+            )
+
+    def delivery(self, tenant: str, delivery_id: str) -> Delivery | None:
+        row = self._db.execute(
+            "SELECT record, body FROM delivery WHERE tenant=? AND id=?", (tenant, delivery_id)
+        ).fetchone()
+        return None if row is None else _load_delivery(*row)
+
+    def deliveries(self, tenant: str) -> Iterator[Delivery]:
+        rows = self._db.execute(
+            "SELECT record, body FROM delivery WHERE tenant=? ORDER BY number DESC", (tenant,)
+        ).fetchall()
+        return (_load_delivery(record, body) for record, body in rows)
+
+    def open_deliveries(self, tenant: str) -> list[Delivery]:
+        rows = self._db.execute(
+            "SELECT record, body FROM delivery WHERE tenant=? AND is_open ORDER BY number", (tenant,)
+        )
+        return [_load_delivery(record, body) for record, body in rows]
+
+    def deliveries_of(self, tenant: str, task_id: str) -> list[Delivery]:
+        rows = self._db.execute(
+            "SELECT record, body FROM delivery WHERE tenant=? AND task_id=? ORDER BY number",
+            (tenant, task_id),
+        )
+        return [_load_delivery(record, body) for record, body in rows]
+
+    # --- tenants
+
+    def save_clock(self, tenant: str, clock: ClockState) -> None:
+        self._write(
+            "INSERT OR REPLACE INTO tenant VALUES (?, ?, ?, ?, ?)",
+            (tenant, clock.base, clock.base_wall, clock.speed, int(clock.is_own)),
+        )
+
+    def tenants(self) -> Mapping[str, ClockState]:
+        rows = self._db.execute("SELECT name, base, base_wall, speed, is_own FROM tenant")
+        return {row[0]: ClockState(row[1], row[2], row[3], bool(row[4])) for row in rows}
+
+    def reset(self, tenant: str) -> None:
+        for table, column in (
+            *(("task", "tenant"), ("name", "tenant"), ("account", "tenant"), ("delivery", "tenant")),
+            ("tenant", "name"),
+        ):
+            gone = self._write(f"DELETE FROM {table} WHERE {column}=?", (tenant,))  # noqa: S608
+            self._count -= gone.rowcount if table == "task" else 0
+        self._places = {key: place for key, place in self._places.items() if key[0] != tenant}
+        self._accounts = {key: held for key, held in self._accounts.items() if key[0] != tenant}
+        self._numbers.pop(tenant, None)
+
+
+def _dump_task(task: Task) -> bytes:
+    return orjson.dumps(asdict(task))
+
+
+def _load_task(record: bytes) -> Task:
+    values = orjson.loads(record)
+    values["timeline"] = tuple((at, state) for at, state in values["timeline"])
+    values["rules"] = tuple(values["rules"])
+    values["hooks"] = tuple((name, url) for name, url in values["hooks"])
+    values["shape"] = None if values["shape"] is None else Shape(**values["shape"])
+    return Task(**values)
+
+
+def _dump_delivery(delivery: Delivery) -> bytes:
+    values = asdict(delivery)
+    del values["body"]
+    return orjson.dumps(values)
+
+
+def _load_delivery(record: bytes, body: bytes) -> Delivery:
+    values = orjson.loads(record)
+    values["attempts"] = tuple(
+        Attempt(**{**one, "headers": tuple((name, value) for name, value in one["headers"])})
+        for one in values["attempts"]
+    )
+    return Delivery(**values, body=body)
+
+
+def open_store(path: str | None) -> Store:
+    """Return the store in this file, or in memory for None; raises StoreError."""
+    return MemoryStore() if path is None else SqliteStore(path)

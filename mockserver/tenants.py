@@ -1,0 +1,156 @@
+"""Tenants and the backend they share: everything a request, a delivery or an admin call works on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mockserver.clock import Clock, Wall, wall_ms
+from mockserver.ids import Dice
+from mockserver.journal import Budget, Journal, secret_headers
+from mockserver.limits import Quotas, Windows, quotas
+from mockserver.settings import Settings
+from mockserver.store import ClockState, Store
+from mockserver.tasks import Task
+from validator.contract.model import Contract, Identifier
+
+DEFAULT_TENANT: Final = "default"
+TENANT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class TooManyTenantsError(RuntimeError):
+    """No further tenant can be made."""
+
+
+@dataclass(slots=True)
+class Tenant:
+    """One world of its own: clock, ids, journal, counts.  Its tasks are in the store under its name.
+
+    `tokens` maps a token that was seen to when it ends (seconds on the tenant's clock);
+    `horizon` is the longest course of a task so far, in milliseconds; `altered` are tasks whose course an
+    admin changed, which end when they end.
+    """
+
+    name: str
+    clock: Clock
+    dice: Dice
+    journal: Journal
+    windows: dict[str, Windows] = field(default_factory=dict)
+    tokens: dict[bytes, float] = field(default_factory=dict)
+    horizon: int = 0
+    altered: dict[str, None] = field(default_factory=dict)
+    is_advancing: bool = False
+    has_own_speed: bool = False
+
+
+@dataclass(slots=True)
+class Backend:
+    """What all tenants share: contracts by provider, settings, store, and the tenants by name."""
+
+    contracts: Mapping[str, Contract]
+    settings: Settings
+    store: Store
+    wall: Wall = wall_ms
+    quotas: Mapping[str, Quotas] = field(init=False)
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    budget: Budget = field(init=False)
+    secrets: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute what the settings make of the contracts, and take up what the store remembers."""
+        self.quotas = {
+            name: quotas(contract, self.settings.limits) for name, contract in self.contracts.items()
+        }
+        self.budget = Budget(self.settings.journal_bytes)
+        self.secrets = secret_headers(
+            credential.header
+            for contract in self.contracts.values()
+            for operation in contract.operations.values()
+            for credential in operation.credentials
+        )
+        for name, state in self.store.tenants().items():
+            tenant = self._make(name)
+            tenant.clock = Clock(
+                wall=self.wall, base=state.base, base_wall=state.base_wall, speed=state.speed
+            )
+            tenant.has_own_speed = state.is_own
+            if not state.is_own:
+                # Time went on at the former speed until now; from here at the one that was asked for.
+                tenant.clock.set(speed=self.settings.speed)
+            self.tenants[name] = tenant
+            tenant.horizon = max((_longest(contract) for contract in self.contracts.values()), default=0)
+
+    def _make(self, name: str) -> Tenant:
+        return Tenant(
+            name=name,
+            clock=Clock.real(self.wall, speed=self.settings.speed),
+            dice=Dice(self.settings.seed, name),
+            journal=Journal(
+                max_entries=self.settings.journal_entries, budget=self.budget, secret_headers=self.secrets
+            ),
+        )
+
+    def tenant(self, name: str) -> Tenant:
+        """Return the tenant of this name, made if it is new; raises TooManyTenantsError."""
+        known = self.tenants.get(name)
+        if known is not None:
+            return known
+        if len(self.tenants) >= self.settings.max_tenants:
+            raise TooManyTenantsError(
+                f"there are {len(self.tenants):,} tenants, and no more are allowed (--max-tenants)"
+            )
+        made = self.tenants[name] = self._make(name)
+        self.save_clock(made)
+        return made
+
+    def save_clock(self, tenant: Tenant) -> None:
+        """Keep the tenant's clock over a restart."""
+        clock = tenant.clock
+        self.store.save_clock(
+            tenant.name, ClockState(clock.base, clock.base_wall, clock.speed, tenant.has_own_speed)
+        )
+
+    def forget(self, tenant: Tenant) -> None:
+        """Begin the tenant again from nothing, with the clock it would have had at the start."""
+        self.store.reset(tenant.name)
+        tenant.journal.clear()
+        fresh = self._make(tenant.name)
+        fresh.journal.close()
+        tenant.clock, tenant.dice, tenant.windows, tenant.tokens = fresh.clock, fresh.dice, {}, {}
+        tenant.horizon, tenant.altered, tenant.has_own_speed = 0, {}, False
+        self.save_clock(tenant)
+
+    def new_id(self, tenant: Tenant, form: Identifier, now: int) -> str:
+        """Return an id that no task of the tenant has; a clock at rest makes equal ones likely."""
+        while True:
+            drawn = tenant.dice.id(form, now)
+            if self.store.get(tenant.name, drawn) is None:
+                return drawn
+
+    def live_tasks(self, tenant: Tenant, since: int) -> Iterator[Task]:
+        """Yield the tasks that may have changed after a time: those young enough, and those altered by hand."""
+        seen = set()
+        for task in self.store.newest(tenant.name):
+            if task.created + tenant.horizon < since:
+                break
+            seen.add(task.id)
+            yield task
+        for task_id in tenant.altered:
+            task_or_none = self.store.get(tenant.name, task_id) if task_id not in seen else None
+            if task_or_none is not None:
+                yield task_or_none
+
+
+def _longest(contract: Contract) -> int:
+    """Return the longest course of a provider's tasks, in milliseconds."""
+    return max(
+        (
+            course[-1][0]
+            for operation in contract.operations.values()
+            if operation.lifecycle is not None
+            for course in (operation.lifecycle.success, operation.lifecycle.failure or ((0, ""),))
+        ),
+        default=0,
+    )

@@ -1,0 +1,87 @@
+"""The commands that the pages show, run as they are printed; what they print is what the pages say they do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = ("README.md", "docs/admin.md")
+MISSING = [program for program in ("bash", "curl", "grep", "ffprobe") if shutil.which(program) is None]
+RETRIES = 50
+"""How often a command is run again: a minute of the server's takes ten milliseconds, a curl about as long."""
+
+VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{5,}")
+"""What differs from run to run: ids, and times that no frozen clock tells."""
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[str]:
+    """The port of a server whose minutes are milliseconds."""
+    command = [sys.executable, "-m", "mockserver", "serve", "--port", "0", "--speed", "6000", "--log", "off"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        found = None
+        while found is None:
+            found = re.search(r"base URL +http://127\.0\.0\.1:(\d+)", process.stderr.readline())
+            assert process.poll() is None
+        yield found[1]
+        process.terminate()
+
+
+def console(page: str) -> Iterator[tuple[str, str]]:
+    """Yield pairs (command, what it prints) of the console blocks of a page, in order."""
+    text = (ROOT / page).read_text()
+    for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.splitlines()
+            length = next(index for index, line in enumerate(lines) if not line.endswith("\\")) + 1
+            yield "\n".join(lines[:length]), "\n".join(lines[length:]).strip()
+
+
+def pattern(printed: str) -> re.Pattern[str]:
+    """Return what an output must look like: as printed, but for ids, numbers, dates and three dots."""
+    text = re.escape(VARYING.sub("0", printed)).replace(r"\.\.\.", ".*")
+    return re.compile(text, re.DOTALL)
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"the pages use {', '.join(MISSING)}, not installed here")
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_what_its_commands_print(page: str, port: str, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "NO_COLOR": "1",
+    }
+    settings = ""
+    for command, printed in console(page):
+        if command.startswith(("make ", "understudy serve")):
+            continue
+        if re.match(r"[A-Z]+=", command):
+            settings += command.replace(":8700", f":{port}") + "\n"
+            continue
+        if command.startswith("cat "):
+            (tmp_path / command.removeprefix("cat ")).write_text(printed + "\n")
+            continue
+        asked = settings + command.replace(":8700", f":{port}")
+        for _ in range(RETRIES):
+            done = subprocess.run(
+                ["bash", "-c", asked],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            out = VARYING.sub("0", (done.stdout + done.stderr).strip())
+            if pattern(printed).fullmatch(out) or "-d " in command:
+                break
+
+        assert pattern(printed).fullmatch(out), f"{command}\nprints\n{out}\nand not\n{printed}"

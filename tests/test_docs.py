@@ -1,0 +1,109 @@
+"""What the documentation says, held against what it speaks of."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from mockserver.admin import ROUTES
+from mockserver.cli import serve
+from tests.providers import LIBRARY
+from validator import HttpRequest, check, load
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "specs" / "README.md"])
+_LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the code blocks of a page in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def table(page: Path, heading: str) -> Iterator[list[str]]:
+    """Yield the rows of the first table below a heading, as cells without backticks."""
+    rest = page.read_text().partition(f"\n{heading}\n")[2]
+    assert rest, f"{page.name} has no {heading}"
+    lines = re.search(r"(?:^\|.*\n)+", rest, re.MULTILINE)
+    assert lines is not None
+    for line in lines[0].splitlines()[2:]:
+        yield [cell.strip() for cell in line.strip("|").replace("`", "").split(" | ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for path, anchor in _LINK.findall(re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)):
+        target = (page.parent / path).resolve() if path else page
+
+        assert target.exists(), f"{path} is not there"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w\- ]", "", one).lower().replace(" ", "-") for one in headings]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_on_a_page_can_be_read(page: Path) -> None:
+    for code in blocks(page, "python"):
+        ast.parse(code)
+
+
+def test_every_option_of_serve_is_described() -> None:
+    described = {row[0].split()[0]: (row[1], row[2]) for row in table(ROOT / "docs/serve.md", "## Options")}
+
+    options = {
+        option.opts[0]: (option.envvar, "" if option.multiple or option.default is None else option.default)
+        for option in serve.params
+        if isinstance(option, click.Option)
+    }
+    assert set(options) == set(described)
+    for name, (variable, default) in options.items():
+        assert variable == described[name][0]
+        if isinstance(default, int | float):
+            assert float(described[name][1]) == default
+        elif isinstance(default, str) and default:
+            assert default == described[name][1]
+
+
+def test_every_admin_call_is_described() -> None:
+    described = set()
+    for row in table(ROOT / "docs/admin.md", "## Calls"):
+        described |= {tuple(call.split()) for call in row[0].split(", ")}
+
+    assert {(method, path) for method, path, _ in ROUTES} == described
+
+
+def test_every_provider_has_its_page_and_its_row() -> None:
+    listed = re.findall(r"^\| \[(\w+)\]\(docs/providers/\1\.md\)", (ROOT / "README.md").read_text(), re.M)
+
+    assert sorted(LIBRARY) == sorted(listed)
+    assert sorted(LIBRARY) == sorted(page.stem for page in (ROOT / "docs/providers").glob("*.md"))
+
+
+def test_both_tables_of_words_have_the_same_words() -> None:
+    words = [row[0] for row in table(ROOT / "docs/vocabulary.md", "## Words")]
+    short = [word for row in table(ROOT / "specs/README.md", "## The words") for word in row[0].split(", ")]
+
+    assert sorted(words) == sorted(short)
+
+
+def test_the_provider_of_the_guide_loads_and_takes_its_example(tmp_path: Path) -> None:
+    file = tmp_path / "acme.yaml"
+    file.write_text(blocks(ROOT / "docs/add-a-provider.md", "yaml")[0])
+    body = {"prompt": "A paper boat"}
+
+    contract = load(file)
+    request = HttpRequest.from_json("POST", "/films", body, headers={"Authorization": "Bearer k"})
+
+    assert check(contract, request).violations == ()
+
+
+def test_the_changelog_knows_the_version() -> None:
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version is not None
+
+    assert f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,19 @@
+"""JSON Schemas compiled by the engine that runs them.  Knows nothing of where a schema comes from."""
+
+from __future__ import annotations
+
+import jsonschema_rs
+
+from validator.contract.document import Document
+from validator.contract.expressions import Json
+from validator.contract.trees import Path
+
+
+def compile_engine(schema: Json, document: Document, path: Path) -> jsonschema_rs.Draft202012Validator:
+    """Return a validator for a plain JSON Schema; raises SpecError where it cannot be compiled."""
+    try:
+        return jsonschema_rs.Draft202012Validator(schema)
+    except ValueError as error:
+        # The first line says what is wrong; the rest repeats the schema.
+        sentence = str(error).partition("\n")[0]
+        raise document.error(f"the schema cannot be compiled: {sentence}", path) from None

@@ -1,0 +1,133 @@
+"""A request as the check sees it, whatever it was read from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+from validator.contract.expressions import Json
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Request(Protocol):
+    """What a check asks of a request; an :class:`HttpRequest`, or a server's own."""
+
+    @property
+    def method(self) -> str:
+        """Return the method, in capitals."""
+
+    @property
+    def path(self) -> str:
+        """Return the path as the provider would see it, percent-encoded."""
+
+    @property
+    def url(self) -> str:
+        """Return what the client called."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers, names in lower case."""
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Return the first value of each query parameter."""
+
+    @property
+    def body(self) -> bytes:
+        """Return the bytes of the body."""
+
+    @property
+    def body_fault(self) -> str:
+        """Return why there is no body to have, or the empty text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """One HTTP request.
+
+    `path` is percent-encoded and below the provider's base URL, as the provider would see it; `headers` has
+    lower-case names; `query` maps a name to its first value; `url` is what the client called.
+    `body` is the bytes, or None together with `body_fault` where there are none to have.
+    """
+
+    method: str
+    path: str
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    query: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    body: bytes = b""
+    body_fault: str = ""
+
+    @staticmethod
+    def from_parts(
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str = b"",
+    ) -> HttpRequest:
+        """Return the request for a URL, absolute or a path, as a client library would be told it."""
+        parts = urlsplit(url)
+        raw, fault = (body, "") if isinstance(body, bytes) else _encode(body)
+        return HttpRequest(
+            method=method.upper(),
+            path=parts.path or "/",
+            url=url,
+            headers={name.lower(): value for name, value in (headers or {}).items()},
+            query=parse_query(parts.query),
+            body=raw,
+            body_fault=fault,
+        )
+
+    @staticmethod
+    def from_json(
+        method: str, url: str, value: Json, *, headers: Mapping[str, str] | None = None
+    ) -> HttpRequest:
+        """Return the request that carries a JSON value; one that JSON cannot say becomes a `body_fault`."""
+        request = HttpRequest.from_parts(
+            method, url, headers={"Content-Type": "application/json"} | dict(headers or {})
+        )
+        raw, fault = dump_json(value)
+        return HttpRequest(
+            method=request.method,
+            path=request.path,
+            url=url,
+            headers=request.headers,
+            query=request.query,
+            body=raw,
+            body_fault=fault,
+        )
+
+
+def parse_query(text: str) -> Mapping[str, str]:
+    """Return the first value of each name of a query string; never raises."""
+    if not text:
+        return _NOTHING
+    out: dict[str, str] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="replace"):
+        out.setdefault(name, value)
+    return out
+
+
+def dump_json(value: Json) -> tuple[bytes, str]:
+    """Return (bytes, "") for a value that JSON can say, (b"", why not) for one that it cannot.
+
+    Anything may come in: numbers beyond 64 bits, lone surrogates, NaN, values nested too deep.  The
+    standard library's encoder, because it tells NaN from null and long integers from wrong ones.
+    """
+    try:
+        return _encode(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+    except (TypeError, ValueError, RecursionError) as error:
+        return b"", str(error) or type(error).__name__
+
+
+def _encode(text: str) -> tuple[bytes, str]:
+    try:
+        return text.encode(), ""
+    except UnicodeEncodeError:
+        return b"", "the text holds a lone surrogate, which UTF-8 cannot say"
