@@ -688,23 +688,25 @@ class _Compiler:
             self._success(all_raw[name])[1] for name in sorted(n for n in names if n is not None)
         ]
         nodes.append(raw.node.get("callbacks", {}))
-        return {pointer for node in nodes for pointer in self._input_pointers(node, raw.at, set())}
+        texts = (text for node in nodes for text in self._texts(node, raw.at, set()))
+        return {pointer for text in texts for pointer in re.findall(r"\$task\.input#(/[^{}]*)", text)}
 
-    def _input_pointers(self, node: Json, path: Path, seen: set[str]) -> Iterable[str]:
+    def _texts(self, node: Json, path: Path, seen: set[str]) -> Iterable[str]:
+        """Yield every text below a node, references followed."""
         if isinstance(node, dict):
             reference = node.get("$ref")
             if isinstance(reference, str):
                 if reference not in seen:
                     target, at = self.document.resolve(node, path)
-                    yield from self._input_pointers(target, at, seen | {reference})
+                    yield from self._texts(target, at, seen | {reference})
                 return
             for value in node.values():
-                yield from self._input_pointers(value, path, seen)
+                yield from self._texts(value, path, seen)
         elif isinstance(node, list):
             for value in node:
-                yield from self._input_pointers(value, path, seen)
+                yield from self._texts(value, path, seen)
         elif isinstance(node, str):
-            yield from re.findall(r"\$task\.input#(/[^{}]*)", node)
+            yield node
 
     # --- callbacks ----------------------------------------------------------------------------------------
 
@@ -826,7 +828,7 @@ class _Compiler:
                     status=one["status"],
                     code=one.get("code"),
                     message=self.templates.text(one["message"], path, place="message"),
-                    message_text=one["message"],
+                    has_phrases=self._has_phrases([one["message"], one.get("response", word["response"])], path),
                     response=response,
                     headers=tuple(
                         (name, self.templates.text(text, path, place="message"))
@@ -842,6 +844,10 @@ class _Compiler:
                 "the last case must match everything", ("x-errors", "cases"), hint="give it when: {}"
             )
         return tuple(phrases), tuple(cases)
+
+    def _has_phrases(self, nodes: list[Json], path: Path) -> bool:
+        """Tell whether an answer holds the sentences of its faults, and is no surer than they are."""
+        return any("$error.phrase" in text for text in self._texts(nodes, path, set()))
 
     def _error_response(self, node: Json, at: Path) -> ResponseTemplate:
         response, path = self.document.resolve(node, at)

@@ -471,13 +471,13 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorCase:
-    """One refusal of the provider."""
+    """One refusal of the provider; `has_phrases` where it holds the sentences of the faults."""
 
     when: When
     status: int
     code: int | str | None
     message: Evaluate
-    message_text: str
+    has_phrases: bool
     response: ResponseTemplate
     headers: tuple[tuple[str, Evaluate], ...]
     source: str
