@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from validator.contract.compile import glob_matches
 from validator.contract.expressions import MISSING, Json, Scope, to_text
-from validator.contract.model import BodyTemplate, Contract, ErrorCase, Evidence, Phrase, ResponseTemplate, When
+from validator.contract.model import (
+    BodyTemplate,
+    Contract,
+    ErrorCase,
+    Evidence,
+    Phrase,
+    ResponseTemplate,
+    When,
+)
+from validator.contract.refusals import glob_matches
 from validator.contract.templates import weakest
 from validator.report import Violation, abbreviate
 
