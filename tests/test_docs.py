@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from mockserver.admin import ROUTES
-from mockserver.cli import serve
-from tests.providers import LIBRARY
+from mockserver.cli import main, serve
+from tests.providers import LIBRARY, TOY
 from validator import HttpRequest, check, load
+from validator.cli import lint
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "specs" / "README.md"])
@@ -67,6 +70,56 @@ def test_every_option_of_serve_is_described() -> None:
             assert float(described[name][1]) == default
         elif isinstance(default, str) and default:
             assert default == described[name][1]
+
+
+def test_every_option_of_lint_is_described() -> None:
+    described = {row[0].split()[0] for row in table(ROOT / "docs/lint.md", "## Options")}
+
+    assert {one.opts[0] for one in lint.params if isinstance(one, click.Option)} == described
+
+
+REQUESTS = """
+curl https://api.toy.example/api/clips -H 'X-Toy-Key: k' -H 'Content-Type: application/json' -d '{"prompt": "a"}'
+curl https://api.toy.example/api/clips -H 'X-Toy-Key: k' -d '{"prompt": "a"}'
+"""
+BODIES = ['{"prompt": "a", "model": "a9", "promt": "b"}', '{"picture": "iVBORw0KGgo="}', "{}"]
+
+
+def test_every_member_of_the_json_of_lint_is_described(tmp_path: Path) -> None:
+    page = ROOT / "docs/lint.md"
+    (tmp_path / "calls.sh").write_text(REQUESTS)
+    (tmp_path / "bodies.ndjson").write_text("\n".join(BODIES))
+    archive = {
+        "log": {"entries": [{"request": {"method": "GET", "url": "https://api.toy.example/api/clips"}}]}
+    }
+    (tmp_path / "x.har").write_text(json.dumps(archive))
+    files = [str(tmp_path / name) for name in ("calls.sh", "bodies.ndjson", "x.har")]
+
+    out = CliRunner().invoke(main, ["lint", "--format", "json", "--spec", str(TOY), *files]).output
+    alone = CliRunner().invoke(main, ["lint", "--format", "json", "-"], input="{}").output
+
+    shown = json.loads(out)
+    shown["requests"] += json.loads(alone)["requests"]
+    violations = [finding for one in shown["requests"] for finding in one.get("violations", ())]
+    for heading, objects in (
+        ("## JSON", [shown]),
+        ("Each of `requests`:", shown["requests"]),
+        ("Each of `violations`:", violations),
+    ):
+        rows = list(table(page, heading))
+        described = [name for row in rows for name in row[0].split(", ")]
+        assert sorted({name for one in objects for name in one}) == sorted(described)
+        for names, text in rows:
+            for inner in (one[names] for one in objects if isinstance(one.get(names), dict)):
+                assert [name for name in inner if name not in text] == []
+
+
+def test_the_python_of_the_page_on_lint_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(ROOT / "docs/lint.md", "python")
+
+    exec(code, {})
+
+    assert "['kling.t2v.prompt-given']\n" == capsys.readouterr().out
 
 
 def test_every_admin_call_is_described() -> None:

@@ -454,6 +454,10 @@ class Operation:
         found = [owner.rule for owner in owners if owner.rule is not None]
         found += [one.rule for one in self.unique]
         found += [one.rule for site in (self.body.images if self.body else ()) for one in site.rules]
+        capabilities = self.body.capabilities if self.body is not None else None
+        if capabilities is not None:
+            asked = (capabilities.rule, *(feature.rule for feature in capabilities.features.values()))
+            found += [rule for rule in asked if rule is not None]
         return tuple({rule.id: rule for rule in found}.values())
 
 
