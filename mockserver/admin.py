@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from mockserver.callbacks import Event, Outbox
 from mockserver.deliveries import Delivery
-from mockserver.journal import body_json
+from mockserver.journal import body_json, shown_url
 from mockserver.pipeline import AsgiScope, Receive, Send
 from mockserver.settings import Settings
 from mockserver.tasks import Task, TaskView, follow, media_url, move, states_between
@@ -189,11 +189,19 @@ def _query(request: Request, operation: str) -> dict[str, Any]:
     described = next(
         item["get"] for item in paths.values() if item.get("get", {}).get("operationId") == operation
     )
-    for node in described["parameters"]:
-        if "$ref" in node:
-            node = _description()["components"]["parameters"][node["$ref"].rpartition("/")[2]]
-        if node["in"] != "query":
-            continue
+    shared = _description()["components"]["parameters"]
+    nodes = [
+        shared[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        for node in described["parameters"]
+    ]
+    nodes = [node for node in nodes if node["in"] == "query"]
+    known = [node["name"] for node in nodes]
+    for name in request.query_params:
+        if name not in known:
+            raise ProblemError(
+                400, "Not valid", f"'{name[:80]}' is no parameter here; there are {', '.join(known)}"
+            )
+    for node in nodes:
         text, schema = request.query_params.get(node["name"]), node["schema"]
         if text is None:
             out[node["name"]] = schema.get("default")
@@ -584,7 +592,7 @@ def _delivery(delivery: Delivery) -> dict[str, Json]:
         "provider": delivery.provider,
         "callback": delivery.callback,
         "state": delivery.state,
-        "url": delivery.url,
+        "url": shown_url(delivery.url),
         "status": delivery.status,
         "due": iso(delivery.due),
         "next_at": None if delivery.next_at is None else iso(delivery.next_at),

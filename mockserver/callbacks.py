@@ -240,7 +240,7 @@ def sign(secret: str, kind: str, delivery_id: str, at_s: int, body: bytes) -> tu
     """
     from standardwebhooks import Webhook
 
-    key = secret.encode() if kind == "utf8" else _decoded(secret)
+    key = secret.encode() if kind == "utf8" else decoded_secret(secret) or secret.encode()
     signature = Webhook(key).sign(
         delivery_id, datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None), body.decode()
     )
@@ -251,12 +251,13 @@ def sign(secret: str, kind: str, delivery_id: str, at_s: int, body: bytes) -> tu
     )
 
 
-def _decoded(secret: str) -> bytes:
+def decoded_secret(secret: str) -> bytes | None:
+    """Return the key in a secret that is Base64, with or without whsec_ before it; None where it is none."""
     text = secret.removeprefix("whsec_")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True) or secret.encode()
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True) or None
     except ValueError:
-        return secret.encode()
+        return None
 
 
 SIGNERS: Final[Mapping[str, Callable[[str, str, str, int, bytes], tuple[tuple[str, str], ...]]]] = {

@@ -21,7 +21,14 @@ from mockserver.journal import LARGE_BODY, OVERHEAD, kept_body
 from mockserver.limits import LimitView
 from mockserver.log import RequestLog
 from mockserver.tasks import Task, TaskView
-from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend, Tenant, TooManyTenantsError
+from mockserver.tenants import (
+    DEFAULT_TENANT,
+    TENANT_NAME,
+    Backend,
+    NoTenantError,
+    Tenant,
+    TooManyTenantsError,
+)
 from validator.check import (
     NOTHING,
     Examination,
@@ -205,7 +212,18 @@ class Visit:
     """
 
     __slots__ = (
-        *("account", "asgi", "body", "body_fault", "desk", "examination", "headers", "is_whole", "limit"),
+        *(
+            "account",
+            "asgi",
+            "body",
+            "body_fault",
+            "desk",
+            "examination",
+            "fault",
+            "headers",
+            "is_whole",
+            "limit",
+        ),
         *("method", "mount", "now", "origins", "path", "prefix", "query", "request_id", "task", "tenant"),
     )
 
@@ -232,6 +250,7 @@ class Visit:
         self.body, self.body_fault, self.is_whole = b"", "", True
         self.account = ""
         self.limit: LimitView | None = None
+        self.fault: Violation | None = None
         self.task: Task | None = None
 
     @property
@@ -343,7 +362,7 @@ class Pipeline:
     # --- address ------------------------------------------------------------------------------------------
 
     def _address(self, scope: AsgiScope, headers: Headers) -> Visit | Nowhere:
-        """Find tenant and provider: by the path, by the Host, or because only one can be meant."""
+        """Find the tenant, by the path or by a header, then the provider."""
         path: str = scope["raw_path"].decode("latin-1")
         prefix, name = "", DEFAULT_TENANT
         if path.startswith("/t/"):
@@ -353,13 +372,33 @@ class Pipeline:
             name = headers["x-mock-tenant"]
         tenant = self._backend.tenants.get(name)
         if tenant is None:
-            if not TENANT_NAME.fullmatch(name):
-                detail = "a tenant is named by up to 64 letters, digits, dots, dashes and underscores"
-                return Nowhere(400, "No such tenant", detail)
             try:
+                if not TENANT_NAME.fullmatch(name):
+                    raise NoTenantError(
+                        "a tenant is named by up to 64 letters, digits, dots, dashes and underscores"
+                    )
                 tenant = self._backend.tenant(name)
-            except TooManyTenantsError as error:
-                return Nowhere(429, "Too many tenants", str(error))
+            except (NoTenantError, TooManyTenantsError) as error:
+                return self._without_tenant(scope, headers, path, prefix, error)
+        return self._at(scope, headers, tenant, path, prefix)
+
+    def _without_tenant(
+        self, scope: AsgiScope, headers: Headers, path: str, prefix: str, error: Exception
+    ) -> Visit | Nowhere:
+        """Refuse for a tenant there cannot be: as the provider where one is meant, else in our own voice."""
+        visit = self._at(scope, headers, self._backend.tenant(DEFAULT_TENANT), path, prefix)
+        if isinstance(visit, Visit):
+            kind: Any = "unavailable" if isinstance(error, TooManyTenantsError) else "no-route"
+            visit.fault = protocol_violation(visit.desk.contract, kind, found=str(error))
+            return visit
+        if isinstance(error, TooManyTenantsError):
+            return Nowhere(429, "Too many tenants", str(error))
+        return Nowhere(400, "No such tenant", str(error))
+
+    def _at(
+        self, scope: AsgiScope, headers: Headers, tenant: Tenant, path: str, prefix: str
+    ) -> Visit | Nowhere:
+        """Find the provider: by the path below the tenant, by the Host, or because only one can be meant."""
         slash = path.find("/", 1)
         first = path[1:slash] if slash > 0 else path[1:]
         desk = self._desks.get(first)
@@ -414,8 +453,12 @@ class Pipeline:
         """Judge and act; everything here happens at one instant of the tenant's clock."""
         contract = visit.desk.contract
         examination = visit.examination = Examination(_NO_REPORT)
+        if visit.fault is not None:
+            return self._refuse(visit, [visit.fault])
         found = find_operation(contract, "GET" if visit.method == "HEAD" else visit.method, visit.path)
         if isinstance(found, Violation):
+            if visit.desk.counts_requests:
+                self._count_stray(visit)
             return self._refuse(visit, [found])
         operation, examination.path = found
         examination.operation = operation
@@ -507,6 +550,12 @@ class Pipeline:
             tokens.clear()
         tokens[token] = float("inf") if expires is None else expires
         return None
+
+    def _count_stray(self, visit: Visit) -> None:
+        """Count a request that leads nowhere: its answer, too, tells a known key how much is left."""
+        plan = next(iter(visit.desk.plans.values()))
+        if plan.credentials and self._authorise(visit, plan) is None:
+            self._count(visit, plan.operation)
 
     def _count(self, visit: Visit, operation: Operation) -> Violation | None:
         """Count the request against its account's windows."""
