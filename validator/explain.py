@@ -305,7 +305,9 @@ def explanation_json(one: Explanation) -> dict[str, Json]:
 def _case_json(case: Case | None) -> dict[str, Any] | None:
     if case is None:
         return None
-    shown = without_empty({"why": case.why, "operation": case.operation, "headers": dict(case.headers)})
+    shown = without_empty(
+        {"why": case.why, "operation": case.operation, "headers": dict(case.headers) or None}
+    )
     if case.operation is None:
         shown |= {"method": case.method, "path": case.path}
     if case.text is not None:
