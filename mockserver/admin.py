@@ -29,8 +29,8 @@ from mockserver.pipeline import AsgiScope, Receive, Send
 from mockserver.settings import Settings
 from mockserver.tasks import Task, TaskView, follow, media_url, move, states_between
 from mockserver.tenants import TENANT_NAME, Backend, Tenant, TooManyTenantsError
-from validator.contract.compile import milliseconds
 from validator.contract.document import parse_yaml
+from validator.contract.durations import milliseconds
 from validator.contract.expressions import Json, iso
 from validator.contract.model import Credential
 

@@ -561,9 +561,13 @@ class Pipeline:
         return Answer(answer.status, headers, orjson.dumps(answer.body))
 
     def _failed(self, visit: Visit, error: Exception) -> Answer:
-        """Return the provider's 500."""
+        """Return the provider's 500, or a bare one where that cannot be rendered either."""
         found = protocol_violation(visit.desk.contract, "internal", found=type(error).__name__)
-        return self._refuse(visit, [found])
+        try:
+            return self._refuse(visit, [found])
+        except Exception:
+            log.exception("the answer to the failed request %s failed as well", visit.request_id)
+            return Answer(500, _first_headers("application/json", "assumed"), b"{}")
 
     # --- record -------------------------------------------------------------------------------------------
 

@@ -80,6 +80,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "method-not-allowed": "this path does not take this method",
     "unauthorized.missing": "a credential is needed",
     "unauthorized.malformed": "the credential is not written the way it must be",
+    "unauthorized.unreadable": "the token does not say what it must",
     "unauthorized.not-yet-valid": "the token does not count yet",
     "unauthorized.expired": "the token counts no more",
     "unauthorized.unknown": "the key is not known",

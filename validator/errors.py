@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from validator.contract.compile import glob_matches
 from validator.contract.expressions import MISSING, Json, Scope, to_text
-from validator.contract.model import BodyTemplate, Contract, ErrorCase, Evidence, ResponseTemplate, When
+from validator.contract.model import (
+    BodyTemplate,
+    Contract,
+    ErrorCase,
+    Evidence,
+    Phrase,
+    ResponseTemplate,
+    When,
+)
+from validator.contract.refusals import glob_matches
 from validator.contract.templates import weakest
 from validator.report import Violation, abbreviate
 
@@ -40,12 +48,16 @@ class ErrorView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """The provider's answer to a request it does not take, but for the rendering."""
+    """The provider's answer to a request it does not take, but for the rendering.
+
+    `evidence` is that of the weakest of its words: the case's, and the sentences in it.
+    """
 
     case: ErrorCase
     decisive: Violation
     error: ErrorView
     errors: tuple[ErrorView, ...]
+    evidence: Evidence
 
     @property
     def status(self) -> int:
@@ -68,11 +80,14 @@ def refuse(
     faults = [one for one in violations if one.effect == "reject"]
     decisive = faults[0]
     case = next(case for case in contract.cases if matches(case.when, decisive, operation))
-    views = tuple(_with_phrase(contract, one, scope, operation) for one in faults)
+    chosen = [_phrase(contract, one, operation) for one in faults]
+    views = tuple(_view(one, phrase, scope) for one, phrase in zip(faults, chosen, strict=True))
     phrases = "\n".join(view.phrase for view in views if view.phrase)
+    spoken = [phrase.evidence for phrase in chosen if phrase is not None] if case.has_phrases else []
     view = replace(views[0], status=case.status, code=case.code, phrases=phrases)
     view = replace(view, message=case.message(replace(scope, error=view)))
-    return Refusal(case=case, decisive=decisive, error=view, errors=views)
+    evidence = weakest((case.evidence, *spoken))
+    return Refusal(case=case, decisive=decisive, error=view, errors=views, evidence=evidence)
 
 
 def matches(when: When, violation: Violation, operation: str) -> bool:
@@ -130,13 +145,14 @@ def json_type(value: Json) -> str:
     return "array" if isinstance(value, list) else "object"
 
 
-def _with_phrase(contract: Contract, violation: Violation, scope: Scope, operation: str) -> ErrorView:
+def _phrase(contract: Contract, violation: Violation, operation: str) -> Phrase | None:
+    """Return the provider's sentence for a fault, or None."""
+    return next((one for one in contract.phrases if matches(one.when, violation, operation)), None)
+
+
+def _view(violation: Violation, phrase: Phrase | None, scope: Scope) -> ErrorView:
     view = error_view(violation)
-    for phrase in contract.phrases:
-        if matches(phrase.when, violation, operation):
-            text = phrase.text(replace(scope, error=view))
-            return replace(view, phrase=text)
-    return view
+    return view if phrase is None else replace(view, phrase=phrase.text(replace(scope, error=view)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +185,7 @@ def render(refusal: Refusal, scope: Scope, *, accept: str = "") -> Answer:
         media_type=content.media_type,
         body=content.bodies[None](scope),
         headers=tuple(headers),
-        evidence=weakest((refusal.case.evidence, content.evidence[None])),
+        evidence=weakest((refusal.evidence, content.evidence[None])),
     )
 
 

@@ -18,7 +18,7 @@ import orjson
 
 from validator.contract.model import Credential, JwtForm
 
-Reason = Literal["missing", "malformed", "not-yet-valid", "expired", "unknown", "signature"]
+Reason = Literal["missing", "malformed", "unreadable", "not-yet-valid", "expired", "unknown", "signature"]
 
 _LONGEST_KEY: Final = 512
 _KEY: Final = re.compile(rf"[!-~]{{1,{_LONGEST_KEY}}}")
@@ -126,18 +126,18 @@ def _judge_token(token: str, credential: Credential, keys: KeyRing) -> Principal
         return _malformed(found, "3 parts, divided by dots", parts=0 if len(parts) == 1 else len(parts))
     head, claims = _json_part(parts[0]), _json_part(parts[1])
     if head is None or claims is None:
-        return _malformed("a token whose header or claims are no JSON", "a JWT", parts=3)
+        return _unreadable("a token whose header or claims are no JSON", "a JWT")
     if head.get("alg") not in form.algorithms:
-        return _malformed("a token signed another way", " or ".join(form.algorithms), parts=3)
+        return _unreadable("a token signed another way", " or ".join(form.algorithms))
     absent = [name for name in form.claims if name not in claims]
     if absent:
-        return _malformed(f"no claim {' or '.join(absent)}", ", ".join(form.claims), parts=3)
+        return _unreadable(f"no claim {' or '.join(absent)}", ", ".join(form.claims))
     account = claims.get(form.account)
     if not isinstance(account, str) or not account:
-        return _malformed(f"a claim {form.account} that is no text", "the key's name", parts=3)
+        return _unreadable(f"a claim {form.account} that is no text", "the key's name")
     dates = [claims.get(name) for name in ("nbf", "exp")]
     if not all(_is_date(date) for date in dates):
-        return _malformed("a claim nbf or exp that is no time", "seconds since 1970", parts=3)
+        return _unreadable("a claim nbf or exp that is no time", "seconds since 1970")
     if keys.keys:
         if account not in keys.keys:
             return Refused(reason="unknown")
@@ -151,6 +151,11 @@ def _judge_token(token: str, credential: Credential, keys: KeyRing) -> Principal
 
 def _malformed(found: str, allowed: str, *, parts: int = 0) -> Refused:
     return Refused(reason="malformed", found=found, allowed=allowed, parts=str(parts))
+
+
+def _unreadable(found: str, allowed: str) -> Refused:
+    """Return the refusal of what has the form of a token, and says nothing that could be judged."""
+    return Refused(reason="unreadable", found=found, allowed=allowed)
 
 
 def _is_date(value: Any) -> bool:

@@ -11,9 +11,9 @@ import pytest
 
 from tests.providers import LIBRARY, contract, mock_view, reading, readings, task_view
 from validator.check import check
-from validator.contract.compile import glob_matches
 from validator.contract.expressions import MISSING, Scope
 from validator.contract.model import BodyTemplate, Contract, Operation, When
+from validator.contract.refusals import glob_matches
 from validator.errors import refuse, render
 from validator.report import Violation
 from validator.request import HttpRequest

@@ -364,7 +364,8 @@ def test_a_refusal_comes_with_the_answer_of_the_provider() -> None:
     one = body('{"prompt": "a", "model": "a9"}', TOY)
 
     assert one.answer is not None
-    assert (400, "documented") == (one.answer.status, one.answer.evidence)
+    # The case is documented, the sentence in it is not.
+    assert (400, "assumed") == (one.answer.status, one.answer.evidence)
     assert (
         "body.json: refused (toy createClip)\n"
         "  refused      model: model is a1, a2 or b1\n"
@@ -376,7 +377,7 @@ def test_a_refusal_comes_with_the_answer_of_the_provider() -> None:
         '                 "code": "bad",\n'
         '                 "message": "Bad request\\nmodel is wrong",\n'
         '                 "request": "00000000-0000-4000-8000-000000000000"\n'
-        "               }  (documented)\n"
+        "               }  (assumed)\n"
         "  note         taken for createClip, the only operation with a body\n"
         "  not checked  address, credential and parameters (only a body was given)"
     ) == judgement_text(one)

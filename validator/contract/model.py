@@ -326,6 +326,17 @@ class Identifier:
     epoch: int
     shift: int
 
+    @classmethod
+    def of(cls, word: Mapping[str, Any]) -> Identifier:
+        """Return what the word says."""
+        return cls(
+            format=word["format"],
+            length=word.get("length", 0),
+            prefix=word.get("prefix", ""),
+            epoch=word.get("epoch", 0),
+            shift=word.get("shift", 0),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
@@ -475,13 +486,13 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorCase:
-    """One refusal of the provider."""
+    """One refusal of the provider; `has_phrases` where it holds the sentences of the faults."""
 
     when: When
     status: int
     code: int | str | None
     message: Evaluate
-    message_text: str
+    has_phrases: bool
     response: ResponseTemplate
     headers: tuple[tuple[str, Evaluate], ...]
     source: str

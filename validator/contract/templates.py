@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from validator.contract.document import Document, nearest
@@ -21,8 +21,9 @@ from validator.contract.expressions import (
     merge_patch,
     to_text,
 )
-from validator.contract.model import BodyTemplate, Evidence, HeaderTemplate
+from validator.contract.model import BodyTemplate, Evidence, HeaderTemplate, ResponseTemplate
 from validator.contract.rules import RuleBook
+from validator.contract.statements import Statements
 from validator.contract.trees import Path, inline_schema, strip
 
 SURENESS: Final[tuple[Evidence, ...]] = ("documented", "captured", "reported", "assumed")
@@ -32,7 +33,7 @@ ROOTS: Final[Mapping[str, frozenset[str]]] = {
     "answer": frozenset(("request", "task", "tasks", "mock", "limit", "account", "url", "method")),
     "error": frozenset(("request", "error", "errors", "mock", "limit", "account", "url", "method")),
     "delivery": frozenset(("task", "delivery", "mock")),
-    "message": frozenset(("request", "error", "mock", "url", "method")),
+    "message": frozenset(("request", "error", "mock", "limit", "url", "method")),
     "link": frozenset(("request", "response")),
     "address": frozenset(("request",)),
 }
@@ -48,10 +49,40 @@ def weakest(evidence: Iterable[Evidence]) -> Evidence:
 
 @dataclass(slots=True)
 class Templates:
-    """Compiles the templates of one document, and remembers where each stands for the evidence table."""
+    """Compiles the templates of one document, and tells the evidence table of each."""
 
     document: Document
     book: RuleBook
+    statements: Statements
+    _contents: dict[tuple[Path, tuple[str | None, ...], str], BodyTemplate] = field(default_factory=dict)
+
+    def response(
+        self, response: Mapping[str, Any], at: Path, states: States, *, place: str
+    ) -> ResponseTemplate:
+        """Compile a Response Object with its `status` put in; raises SpecError."""
+        contents = []
+        for media_type, node in response.get("content", {}).items():
+            path = (*at, "content", media_type)
+            known = [state for state in states if state is not None]
+            if "x-template" in node:
+                self.check_states(node["x-template"], (*path, "x-template"), known)
+            # Operations that answer alike share what was compiled.
+            key = (path, tuple(states), place)
+            if key not in self._contents:
+                self._contents[key] = self.content(
+                    node, path, media_type=media_type, states=states, place=place
+                )
+            contents.append(self._contents[key])
+        if not contents:
+            raise self.document.error("has no content", at)
+        headers = []
+        for name, node in response.get("headers", {}).items():
+            header, path = self.document.resolve(node, (*at, "headers", name))
+            if "x-template" in header:
+                headers.append(self.header(name, header, path, states=states, place=place))
+        return ResponseTemplate(
+            status=response.get("status", 0), contents=tuple(contents), headers=tuple(headers)
+        )
 
     def _word(self, node: Json, path: Path) -> tuple[Any, Path]:
         return self.document.resolve(node, path, needs=("body", "source", "evidence"))
@@ -65,7 +96,7 @@ class Templates:
         word, origin = self._word(media["x-template"], (*path, "x-template"))
         expanded = {state: self._expand(word, origin, state, place) for state in states}
         item = self._item(word, origin, states, place)
-        self.book.check_source(word["source"], origin)
+        self.statements.add_template(media["x-template"], (*path, "x-template"))
         schema: Json = {}
         if "schema" in media:
             schema = strip(inline_schema(self.document, media["schema"], (*path, "schema")))
@@ -89,7 +120,7 @@ class Templates:
         """
         word, origin = self._word(node["x-template"], (*path, "x-template"))
         bodies = {state: self._expand(word, origin, state, place)[0] for state in states}
-        self.book.check_source(word["source"], origin)
+        self.statements.add_template(node["x-template"], (*path, "x-template"))
         schema = strip(inline_schema(self.document, node.get("schema", True), (*path, "schema")))
         fits: Callable[[Json], bool] = (
             (lambda value: True)

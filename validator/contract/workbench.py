@@ -1,0 +1,23 @@
+"""What the parts of a compilation share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from validator.contract.document import Document
+from validator.contract.model import BodySchema
+from validator.contract.rules import RuleBook
+from validator.contract.statements import Statements
+from validator.contract.templates import Templates
+from validator.contract.trees import Path
+
+
+@dataclass(slots=True)
+class Workbench:
+    """One document being compiled; `bodies` holds the request schemas by where they stand."""
+
+    document: Document
+    book: RuleBook
+    statements: Statements
+    templates: Templates
+    bodies: dict[Path, BodySchema] = field(default_factory=dict)
