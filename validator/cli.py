@@ -306,7 +306,8 @@ def explain(
         shown = ", ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "")
         if not found:
             raise Unusable(f"no rule is called '{rule}'", "understudy rules lists all of them")
-        word = "no rule is called" if rule not in found else "several rules end with"
+        is_end = all(one.endswith(f".{rule}") for one in found)
+        word = "several rules end with" if is_end else "no rule is called"
         raise Unusable(f"{word} '{rule}'", f"did you mean {shown}?")
     made = explained(owners[found[0]], found[0])
     if format_ == "json":

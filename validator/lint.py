@@ -163,6 +163,9 @@ def _knows_all(contract: Contract, operation: Operation, request: HttpRequest) -
 
 # --- what is not there ------------------------------------------------------------------------------------
 
+_LONGEST_PLACEHOLDER: Final = 300
+"""Characters; what is longer was filled in, and a picture in Base64 would be searched for minutes."""
+
 _PLACEHOLDERS: Final = re.compile(
     r"""
       <[^<>]+> | \{[^{}]+\} | \{\{.+\}\} | %\w+% | \[[\w -]+\] | :[a-z_]+   # <key> {{key}} %KEY% [key]
@@ -182,6 +185,8 @@ def is_placeholder(text: str) -> bool:
     >>> is_placeholder("Bearer <your-token>"), is_placeholder("Bearer mz_8f3a")
     (True, False)
     """
+    if len(text) > _LONGEST_PLACEHOLDER:
+        return False
     text = re.sub(r"^(?:bearer|basic|token|key)\s+(?=\S)", "", unquote(text).strip(), flags=re.IGNORECASE)
     words = re.sub(r"[_-]+", " ", text)
     return _PLACEHOLDERS.fullmatch(text) is not None or _PLACEHOLDERS.fullmatch(words) is not None
