@@ -148,7 +148,7 @@ def _judge_group(kind: str, group: Sequence[tuple[str, ImageInfo, ImageRule]]) -
             differs = (info.width, info.height) != (first.width, first.height)
         else:
             assert info.ratio is not None and first.ratio is not None
-            differs = abs(info.ratio - first.ratio) > SAME_RATIO * first.ratio
+            differs = abs(info.ratio - first.ratio) > SAME_RATIO * first.ratio * (1 + 1e-9)
         if differs:
             yield ImageFinding(
                 rule=rule.rule,
