@@ -237,7 +237,8 @@ ADVICE = re.compile(r"(\w+) '([^']*)'(?:, )?")
 
 def test_who_follows_the_advice_is_refused_no_more() -> None:
     followed = set()
-    for name, case in [(name, case) for name in LIBRARY for case in read_cases(name, "fail")]:
+    cases = [(provider, case) for provider in LIBRARY for case in read_cases(provider, "fail")]
+    for name, case in cases:
         report = check(contract(name), case.request, operation=case.operation)
         for finding in report.violations:
             if not ADVICE.match(finding.suggestion):
