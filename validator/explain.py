@@ -29,7 +29,7 @@ from validator.printing import (
     painter,
     without_empty,
 )
-from validator.report import Violation, printable, source_text
+from validator.report import Violation, printable
 from validator.request import HttpRequest
 
 EFFECTS: Final[Mapping[str, str]] = {
@@ -252,9 +252,10 @@ def explanation_text(one: Explanation, *, colour: bool = False) -> str:
 def _source(one: Explanation) -> Iterable[str]:
     if one.source is None:
         return [one.rule.source or "none: it says what no page describes"]
-    written = source_text(one.rule.source, one.contract.sources)
-    read = f"read on {one.source.retrieved}"
-    return [printable(written), read + (f", snapshot {one.source.snapshot}" if one.source.snapshot else "")]
+    page = one.source
+    read = f"read on {page.retrieved}" + (f", snapshot {page.snapshot}" if page.snapshot else "")
+    written = (page.title + (f", {one.place}" if one.place else ""), page.url or "", read)
+    return [printable(line) for line in written if line]
 
 
 def _case_lines(case: Case) -> Iterator[str]:
