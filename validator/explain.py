@@ -176,7 +176,7 @@ def _broken(
     unique = next(
         (one for known in contract.operations.values() for one in known.unique if one.rule is rule), None
     )
-    location = unique.pointer if unique is not None else "/member"
+    location = unique.pointer if unique is not None else _member(rule.pointer)
     location = case.location if case is not None and case.location else location
     holder = resolve_pointer(contract.document.root, _tokens(rule.pointer)[:-1])
     word = holder.get("x-image", {}) if isinstance(holder, dict) else {}
@@ -191,6 +191,13 @@ def _broken(
     if unique is not None:
         finding = replace(finding, kind="conflict", value="my-clip")
     return [finding], HttpRequest(method="POST", path="/"), operation or ""
+
+
+def _member(pointer: str) -> str:
+    """Return the member that a rule stands at, by its place in the spec; /member where that says nothing."""
+    tokens = _tokens(pointer)
+    names = [name for word, name in zip(tokens, tokens[1:], strict=False) if word == "properties"]
+    return f"/{names[-1]}" if names else "/member"
 
 
 def _value(case: Case | None, location: str) -> Json:
