@@ -6,6 +6,7 @@ Also finds the rule that is meant, and lists rules and statements for tables.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -196,7 +197,7 @@ def _broken(
 def _member(pointer: str) -> str:
     """Return the member that a rule stands at, by its place in the spec; /member where that says nothing."""
     tokens = _tokens(pointer)
-    names = [name for word, name in zip(tokens, tokens[1:], strict=False) if word == "properties"]
+    names = [name for word, name in itertools.pairwise(tokens) if word == "properties"]
     return f"/{names[-1]}" if names else "/member"
 
 
