@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import heapq
 import ipaddress
 import logging
+import socket
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -28,7 +31,10 @@ from validator.contract.expressions import MISSING, Scope, to_text
 from validator.contract.model import Callback, Contract, Operation
 
 PER_RECEIVER: Final = 64
-"""Attempts that are under way to one receiver at a time."""
+"""Attempts that are under way to one URL, its query aside, at a time."""
+
+AT_ONCE: Final = 512
+"""Attempts that are under way altogether; each holds a file descriptor, of which there are often 1,024."""
 
 LONGEST_SLEEP: Final = 3_600.0
 """Seconds after which a timer looks again, because a clock may have been moved."""
@@ -68,8 +74,37 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 async def resolve(host: str, port: int) -> list[str]:
     """Return the addresses of a host, from the system."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        pass
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[str]] = loop.create_future()
+
+    def settle(addresses: list[str], error: Exception | None) -> None:
+        if found.done():
+            return
+        if error is not None:
+            found.set_exception(error)
+        else:
+            found.set_result(addresses)
+
+    def look_up() -> None:
+        addresses: list[str] = []
+        failed: Exception | None = None
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+        except (OSError, UnicodeError) as error:
+            failed = error
+        # A loop that was closed meanwhile has nobody left who asks.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, addresses, failed)
+
+    # A thread of its own that nobody waits for: a silent name server must not hold up the end of the process, as it
+    # would in the loop's executor.
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    return await found
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +166,10 @@ class HttpSender:
             raise NotAllowedError("a URL with a user name in it")
         try:
             port = parts.port or (443 if parts.scheme == "https" else 80)
-            addresses = await self._resolve(parts.hostname, port)
+            async with asyncio.timeout(within_s):
+                addresses = await self._resolve(parts.hostname, port)
+        except TimeoutError:
+            raise OSError(f"{parts.hostname}: no address within {within_s:g} s") from None
         except (OSError, UnicodeError, ValueError) as error:
             raise OSError(f"{parts.hostname}: {error}") from None
         for address in addresses:
@@ -278,6 +316,7 @@ class Outbox:
         self._backend, self._sender = backend, sender
         self._tenants: dict[str, _Lanes] = {}
         self._receivers: dict[str, asyncio.Semaphore] = {}
+        self._at_once = asyncio.Semaphore(AT_ONCE)
         self._events: dict[str, list[Event]] = {}
 
     def start(self) -> None:
@@ -465,7 +504,7 @@ class Outbox:
                 delivery.status, delivery.next_at = "canceled", None
             else:
                 callback = _callback(operation, delivery.callback)
-                async with self._receiver(delivery.url):
+                async with self._receiver(delivery.url), self._at_once:
                     await self._try(tenant, contract, operation, task, callback, delivery)
         except Exception as error:  # whatever it was, the next news of the task must not wait for ever
             log.exception("callback %s could not be sent", delivery.id)
@@ -478,12 +517,13 @@ class Outbox:
         self._after(tenant, lanes, delivery)
 
     def _receiver(self, url: str) -> asyncio.Semaphore:
-        origin = url.partition("://")[2].partition("/")[0]
-        known = self._receivers.get(origin)
+        # Not the host: what hangs at one of its paths must not hold up what another one takes.
+        name = url.partition("?")[0]
+        known = self._receivers.get(name)
         if known is None:
             if len(self._receivers) > 10_000:
                 self._receivers.clear()
-            known = self._receivers[origin] = asyncio.Semaphore(PER_RECEIVER)
+            known = self._receivers[name] = asyncio.Semaphore(PER_RECEIVER)
         return known
 
     async def _try(

@@ -21,6 +21,12 @@ _LOW_128: Final = (1 << 128) - 1
 _VERSION_4: Final = (4 << 76) | (2 << 62)
 _FREE: Final = _LOW_128 & ~(0xF << 76) & ~(0x3 << 62)
 
+_LEAST_SNOWFLAKE: Final = 10**17 + (1 << 32)
+_GREATEST_SNOWFLAKE: Final = (1 << 63) - 1
+"""Snowflakes have 18 or 19 digits and fit into 63 bits, whatever year a clock is set to."""
+
+_MASK: Final = 0x2A5A5A
+
 
 class Dice:
     """A tenant's source of ids."""
@@ -53,8 +59,12 @@ class Dice:
 
 def derived_id(form: Identifier, text: str, now: int) -> str:
     """Return an id in the provider's form that follows from another one, the same each time."""
-    digest = hashlib.blake2b(text.encode(), digest_size=_BITS // 8).digest()
-    written = _written(form, int.from_bytes(digest), now)
+    if form.format == "snowflake" and text.isdigit():
+        # Two that differ must lead to two that differ, which a digest of so few bits does not promise.
+        bits = int(text) ^ _MASK
+    else:
+        bits = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_BITS // 8).digest())
+    written = _written(form, bits, now)
     return form.prefix + written if form.prefix else written
 
 
@@ -64,7 +74,8 @@ def _written(form: Identifier, bits: int, now: int) -> str:
         case "uuid":
             return _uuid(bits & _LOW_128)
         case "snowflake":
-            return str((max(now - form.epoch, 0) << form.shift) | (bits & ((1 << form.shift) - 1)))
+            at = min(max(now - form.epoch, _LEAST_SNOWFLAKE >> form.shift), _GREATEST_SNOWFLAKE >> form.shift)
+            return str((at << form.shift) | (bits & ((1 << form.shift) - 1)))
         case "nanoid":
             return "".join([_NANOID[(bits >> (6 * i)) & 63] for i in range(form.length)])
         case "hex":

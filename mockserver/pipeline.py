@@ -31,7 +31,7 @@ from validator.check import (
     protocol_violation,
 )
 from validator.contract.expressions import MISSING, Evaluate, Json, Scope, to_text
-from validator.contract.model import BodyTemplate, Contract, Evidence, Operation
+from validator.contract.model import BodyTemplate, Contract, Evidence, Operation, When
 from validator.contract.templates import weakest
 from validator.errors import choose_content, refuse, render
 from validator.report import Report, Violation
@@ -47,6 +47,7 @@ TOKENS: Final = 10_000
 """Credentials and addresses whose reading is remembered; they are forgotten all at once."""
 
 _HOST: Final = re.compile(rb"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_CODE: Final = re.compile(r"(?:^|[,;\s])code=\"?([A-Za-z0-9.\-]+)\"?")
 _ASSUMED: Final = (b"x-mock-evidence", b"assumed")
 
 log: Final = logging.getLogger("understudy")
@@ -78,12 +79,16 @@ class Plan:
 
 @dataclass(slots=True)
 class Desk:
-    """One provider, prepared; `principals` remembers who is behind a credential."""
+    """One provider, prepared; `principals` remembers who is behind a credential.
+
+    `refusals` are (kind, reason) of those that can be asked for, by status, code and name.
+    """
 
     contract: Contract
     keys: KeyRing
     plans: Mapping[str, Plan]
     counts_requests: bool
+    refusals: Mapping[str, tuple[str, str]]
     principals: dict[tuple[bytes, bytes], tuple[Principal | Refused, str]] = field(default_factory=dict)
 
 
@@ -101,7 +106,29 @@ def _desk(contract: Contract, backend: Backend) -> Desk:
         keys=backend.settings.keys(contract.id),
         plans={name: _plan(operation, readings.get(name)) for name, operation in contract.operations.items()},
         counts_requests=bool(quotas) and (shows_limit or any(quota.is_enforced for quota in quotas)),
+        refusals=_refusals(contract),
     )
+
+
+def _refusals(contract: Contract) -> Mapping[str, tuple[str, str]]:
+    """Return the refusals that need no fault in the request: by name, by code and by status.
+
+    Of several with one status a limit on requests counts, else the first without a reason; the others are asked
+    for by name.
+    """
+    out: dict[str, tuple[str, str]] = {}
+    known = [
+        case
+        for case in contract.cases
+        if case.when.kind not in (None, "invalid")
+        and case.when == When(kind=case.when.kind, reason=case.when.reason)
+    ]
+    for case in sorted(known, key=lambda one: (one.when.reason is not None, one.when.kind != "rate-limited")):
+        kind, reason = str(case.when.kind), case.when.reason or ""
+        for name in (f"{kind}.{reason}" if reason else kind, case.code, case.status):
+            if name is not None:
+                out.setdefault(str(name), (kind, reason))
+    return out
 
 
 def _plan(operation: Operation, reading: actions.Reading | None) -> Plan:
@@ -396,6 +423,9 @@ class Pipeline:
         findings: list[Violation] = []
         if plan.credentials and (refused := self._authorise(visit, plan)) is not None:
             findings.append(refused)
+        asked = visit.headers.raw.get(b"prefer")
+        if asked is not None and (code := self._code(visit, asked)):
+            return self._refuse_as_asked(visit, operation, findings, code)
         if not visit.is_whole:
             most = f"at most {self._backend.settings.max_body_bytes:,} bytes"
             findings.append(protocol_violation(contract, "too-large", allowed=most, operation=operation.id))
@@ -408,6 +438,23 @@ class Pipeline:
         if exceeded is not None:
             return self._refuse(visit, [*violations, exceeded])
         return self._act(visit, plan)
+
+    @staticmethod
+    def _code(visit: Visit, header: bytes) -> str:
+        """Return the refusal that `Prefer: code=...` asks for (RFC 7240), "" where there is none of that name."""
+        match = _CODE.search(header.decode("latin-1"))
+        return match[1] if match is not None and match[1] in visit.desk.refusals else ""
+
+    def _refuse_as_asked(
+        self, visit: Visit, operation: Operation, findings: list[Violation], code: str
+    ) -> Answer:
+        kind, reason = visit.desk.refusals[code]
+        asked: Any = kind
+        found = f"Prefer: code={code}"
+        wanted = protocol_violation(visit.desk.contract, asked, reason, found=found, operation=operation.id)
+        answer = self._refuse(visit, [*findings, wanted])
+        answer.headers.append((b"preference-applied", f"code={code}".encode()))
+        return answer
 
     def _authorise(self, visit: Visit, plan: Plan) -> Violation | None:
         """Say who asks; a credential is read once, its dates are judged each time."""

@@ -639,6 +639,8 @@ def _explain_carrier(text: str, info: ImageInfo, carriers: Sequence[str]) -> tup
         if "url" in carriers:
             return f"{abbreviate(text)}, which is no complete URL", ""
         return f"the URL {abbreviate(text)}", "send the picture itself, as Base64"
+    if info.carrier == "placeholder":
+        return f"the placeholder {abbreviate(text)}", "put the picture in its place"
     if info.carrier == "base64":
         media_type = info.media_type or "image/png"
         prefix = f"write data:{media_type};base64, before it" if "data-uri" in carriers else ""

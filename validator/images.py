@@ -16,11 +16,12 @@ from typing import Final, Literal
 
 from validator.report import size_text
 
-Carrier = Literal["url", "base64", "data-uri", "none"]
+Carrier = Literal["url", "base64", "data-uri", "placeholder", "none"]
 Problem = Literal["not-base64", "not-an-image", "truncated", "too-many-pixels"]
 
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _DATA_URI: Final = re.compile(r"data:([^;,]*)(;[^,]*)?,")
+_PLACEHOLDER: Final = re.compile(r"<[^<>]*>")
 _HEADS: Final = (4_096, 131_072)
 """Characters of Base64 that are tried for the header before the whole: enough for most, then for long EXIF."""
 
@@ -41,7 +42,8 @@ _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 class ImageInfo:
     """What is known of a picture: sides in pixels, size of the file in bytes.
 
-    Everything but `carrier` is None for a picture behind a URL; `problem` says why a picture that is there
+    Everything but `carrier` is None for a picture behind a URL, and for what a page prints in the place of
+    one; `problem` says why a picture that is there
     cannot be used.
     """
 
@@ -61,6 +63,8 @@ class ImageInfo:
         """Return the form findings show: <image/png 200x400, 1.2 kB>."""
         if self.carrier == "url":
             return "<picture behind a URL>"
+        if self.carrier == "placeholder":
+            return "<placeholder of a page>"
         parts = [self.media_type or "no picture"]
         if self.width and self.height:
             parts[0] += f" {self.width}x{self.height}"
@@ -70,12 +74,15 @@ class ImageInfo:
 
 
 _BEHIND_URL: Final = ImageInfo(carrier="url")
+_PLACEHOLDER_INFO: Final = ImageInfo(carrier="placeholder")
 
 
 def look(text: str) -> ImageInfo:
     """Return what is behind a string that should be a picture; never raises."""
     if _URL.match(text):
         return _BEHIND_URL
+    if _PLACEHOLDER.fullmatch(text):
+        return _PLACEHOLDER_INFO
     if match := _DATA_URI.match(text):
         if not (match[2] or "").endswith(";base64"):
             return ImageInfo(carrier="data-uri", problem="not-base64")
@@ -108,7 +115,14 @@ def _read(text: str, carrier: Carrier) -> ImageInfo:
         tail = base64.b64decode(text[-_TAIL:], validate=True)
     except (binascii.Error, ValueError):
         return make(problem="not-base64")
-    return make(problem=None if _is_whole(media_type, tail, size, head) else "truncated")
+    if _is_whole(media_type, tail, size, head):
+        return make(problem=None)
+    try:
+        # Telephones append a film to a photograph: then the end of the picture lies somewhere before it.
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return make(problem="not-base64")
+    return make(problem=None if _ends_before(media_type, data) else "truncated")
 
 
 Header = tuple[str | None, int | None, int | None, Problem | None]
@@ -146,6 +160,28 @@ def _magic(head: bytes) -> str | None:
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "image/gif"
     return None
+
+
+def _ends_before(media_type: str | None, data: bytes) -> bool:
+    """Tell whether a picture with something behind it is there to its end, which no thumbnail in it can be.
+
+    Sources: PNG 5.3 (chunks: length, type, data, CRC), JPEG B.1.1.4 (segments up to the scan, whose data hold
+    no marker but restarts).
+    """
+    if media_type == "image/png":
+        at = 8
+        while at + 12 <= len(data):
+            if data[at + 4 : at + 8] == b"IEND":
+                return True
+            at += 12 + int.from_bytes(data[at : at + 4], "big")
+        return False
+    if media_type == "image/jpeg":
+        at = 2
+        while at + 4 <= len(data) and data[at] == 0xFF:
+            if data[at + 1] == 0xDA:
+                return b"\xff\xd9" in data[at:]
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
 
 
 def _is_whole(media_type: str | None, tail: bytes, size: int, head: bytes) -> bool:

@@ -67,10 +67,8 @@ def judge_pictures(sites: Sequence[ImageSite], body: Json) -> Pictures:
             if not isinstance(text, str):
                 continue
             info = pictures.infos[pointer] = look(text)
-            if info.carrier == "url":
-                pictures.unchecked.append(
-                    f"{field_name(pointer)}: the picture behind the URL (never fetched)"
-                )
+            if info.carrier in _UNSEEN:
+                pictures.unchecked.append(f"{field_name(pointer)}: {_UNSEEN[info.carrier]}")
                 continue
             if info.problem is not None and not any(rule.media_types for rule in site.rules):
                 # Nobody asks whether it can be read; what it is like stays unknown all the same.
@@ -128,6 +126,11 @@ def _judge(rule: ImageRule, pointer: str, info: ImageInfo) -> Iterator[ImageFind
     if is_low or is_high:
         yield finding("aspectRatio", f"{info.width}:{info.height} ({info.ratio:.2f}:1)", f"{low} to {high}")
 
+
+_UNSEEN: Final[Mapping[str, str]] = {
+    "url": "the picture behind the URL (never fetched)",
+    "placeholder": "the picture that a placeholder stands for",
+}
 
 _PROBLEMS: Final[Mapping[str, str]] = {
     "not-base64": "which is no Base64",

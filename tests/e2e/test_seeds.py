@@ -10,7 +10,7 @@ import base64
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,7 +214,6 @@ SEEDS = {
     "aimlapi": AIMLAPI,
     "modellix": MODELLIX,
 }
-AS_PRINTED = {name: seed for name, seed in SEEDS.items() if "<string>" not in seed.command[-1]}
 
 
 @dataclass(frozen=True)
@@ -326,7 +325,7 @@ def ends_well(world: World, seed: Seed, created: Any, tmp_path: Path) -> Any:
 # --- the pages as they are --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", AS_PRINTED)
+@pytest.mark.parametrize("name", SEEDS)
 def test_the_printed_call_makes_a_task_that_ends_with_the_right_film(
     world: World, name: str, tmp_path: Path
 ) -> None:
@@ -378,21 +377,46 @@ def test_the_clip_of_kling_is_as_long_as_the_answer_says(world: World, tmp_path:
 # --- pages with placeholders ------------------------------------------------------------------------------
 
 
-def test_the_placeholders_of_magnific_are_no_pictures_and_no_address(world: World) -> None:
-    # "<string>" is a word of the documentation tool: neither an address nor Base64.
-    answer = run_curl(MAGNIFIC_I2V, world.base("magnific"), header="Accept: application/problem+json")
+def test_the_placeholders_of_magnific_are_told(world: World) -> None:
+    answer = run_curl(MAGNIFIC_I2V, world.base("magnific"))
+
+    assert answer.status == 200
+    told = set(answer.headers["x-mock-violations"].split(", "))
+    assert {"magnific.i2v.picture-placeholder", "magnific.webhook.placeholder"} == told
+    (kept,) = world.admin("GET", "/requests")["requests"]
+    found = {one["instanceLocation"] for one in kept["report"]["violations"]}
+    assert {"/image", "/image_tail", "/webhook_url", "/static_mask", "/dynamic_masks/0/mask"} == found
+    assert "/image: the picture that a placeholder stands for" in kept["report"]["unchecked"]
+
+
+def test_nothing_is_sent_to_a_placeholder_and_the_ledger_says_why(world: World) -> None:
+    run_curl(MAGNIFIC_T2V, world.base("magnific"))
+    while world.next_event():
+        pass
+
+    deliveries = world.admin("GET", "/deliveries")["deliveries"]
+
+    assert 2 == len(deliveries)
+    for one in deliveries:
+        assert "<string>" == one["url"]
+        assert "<string>" in one["attempts"][0]["error"]
+
+
+def test_placeholders_are_refused_where_that_is_asked_for(start: Callable[..., Running]) -> None:
+    server = start(
+        "--effect",
+        "magnific.i2v.picture-placeholder=reject",
+        "--effect",
+        "magnific.webhook.placeholder=reject",
+    )
+    answer = run_curl(
+        MAGNIFIC_I2V, World(server, "strict").base("magnific"), header="Accept: application/problem+json"
+    )
 
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/problem+json"
     named = {one["name"] for one in answer.body["invalid_params"]}
     assert {"image", "webhook_url", "image_tail", "static_mask", "dynamic_masks[0].mask"} == named
-    assert world.tasks() == []
-
-
-def test_the_placeholder_of_magnific_is_a_prompt_but_no_address(world: World) -> None:
-    answer = run_curl(MAGNIFIC_T2V, world.base("magnific"))
-
-    assert (answer.status, answer.body) == (400, {"message": "Parameter 'webhook_url' is not valid"})
 
 
 def filled(seed: Seed, **values: Any) -> str:
@@ -405,7 +429,7 @@ def filled(seed: Seed, **values: Any) -> str:
     return json.dumps(body)
 
 
-def test_the_call_of_magnific_from_text_needs_an_address_and_nothing_else(
+def test_the_call_of_magnific_from_text_tells_an_address(
     world: World, receiver: Receiver, tmp_path: Path
 ) -> None:
     body = filled(MAGNIFIC_T2V, webhook_url=receiver.url())
@@ -417,7 +441,7 @@ def test_the_call_of_magnific_from_text_needs_an_address_and_nothing_else(
 
 
 @pytest.mark.parametrize("carrier", ["address", "base64"])
-def test_the_call_of_magnific_from_a_picture_needs_pictures_and_an_address(
+def test_the_call_of_magnific_from_a_picture_with_pictures_and_an_address(
     world: World, receiver: Receiver, tmp_path: Path, carrier: str
 ) -> None:
     # The prompt keeps its placeholder: it is a text.

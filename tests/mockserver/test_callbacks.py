@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
+import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from mockserver import callbacks as module
-from mockserver.callbacks import PER_RECEIVER, HttpSender, NotAllowedError, Policy, resolve, sign
+from mockserver.callbacks import AT_ONCE, PER_RECEIVER, HttpSender, NotAllowedError, Policy, resolve, sign
 from mockserver.settings import WELL_KNOWN_SECRET, Settings
 from mockserver.store import SqliteStore
 from tests.mock import HOOK, NOON, Call, Mock, Wall, slow
@@ -796,8 +799,82 @@ def test_many_receivers_are_not_remembered_for_ever() -> None:
             outbox._receiver(f"http://receiver{index}.test/hook")
 
         assert len(outbox._receivers) < 1_000
-        assert outbox._receiver("http://a.test/x") is outbox._receiver("http://a.test/y")
-        assert outbox._receiver("http://a.test/x") is not outbox._receiver("http://b.test/x")
+        assert outbox._receiver("http://a.test/x?task=1") is outbox._receiver("http://a.test/x?task=2")
+        assert outbox._receiver("http://a.test/x") is not outbox._receiver("http://a.test/y")
+
+
+def test_what_hangs_at_one_path_holds_up_no_other_path_of_the_same_host() -> None:
+    hanging, good = "http://one.test/hang", "http://one.test/good"
+    with Mock() as mock:
+        mock.receivers.always[hanging] = slow(60)
+        for _ in range(PER_RECEIVER * 2):
+            mock.clip(hook=hanging)
+        mock.clip(hook=good)
+
+        mock.wait(3)
+
+        assert times(mock.receivers.to(good)) == [2_000]
+
+
+def test_no_more_is_under_way_at_once_than_descriptors_allow() -> None:
+    with Mock() as mock:
+        for index in range(AT_ONCE + 20):
+            url = f"http://receiver.test/{index}"
+            mock.receivers.always[url] = slow(60)
+            mock.clip(hook=url)
+
+        mock.wait(2)
+
+        assert len(mock.receivers.calls) == AT_ONCE
+
+
+# --- look-ups ---------------------------------------------------------------------------------------------
+
+
+def test_an_address_needs_no_look_up() -> None:
+    before = threading.active_count()
+
+    assert asyncio.run(resolve("127.0.0.1", 80)) == ["127.0.0.1"]
+    assert asyncio.run(resolve("::1", 80)) == ["::1"]
+    assert threading.active_count() == before
+
+
+def test_a_name_is_looked_up_and_one_that_is_none_says_so() -> None:
+    assert set(asyncio.run(resolve("localhost", 80))) <= {"127.0.0.1", "::1"}
+    with pytest.raises(OSError, match=r"[Nn]ame|known|resol"):
+        asyncio.run(resolve("nobody.invalid", 80))
+
+
+def test_a_silent_name_server_is_given_up() -> None:
+    async def silent(host: str, port: int) -> list[str]:
+        await asyncio.sleep(60)
+        return []
+
+    (found,) = deliver("http://receiver.test:{port}/hook", resolver=silent, within_s=0.05)
+
+    assert isinstance(found, OSError)
+    assert "receiver.test: no address within 0.05 s" == str(found)
+
+
+def test_a_look_up_under_way_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def silent(*_: object, **__: object) -> list[object]:
+        release.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+
+    async def ask() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(resolve("receiver.test", 80), 0.05)
+
+    began = time.perf_counter()
+    asyncio.run(ask())
+    took = time.perf_counter() - began
+    release.set()
+
+    assert took < 5
 
 
 # --- admin moves, replays ---------------------------------------------------------------------------------

@@ -73,10 +73,13 @@ def test_a_snowflake_tells_its_time() -> None:
     assert (drawn >> 22) + EPOCH == NOON
 
 
-def test_a_snowflake_before_its_epoch_is_still_a_number() -> None:
-    drawn = int(Dice(1, "default").id(form("snowflake", epoch=EPOCH, shift=22), 0))
+@pytest.mark.parametrize("at", [0, EPOCH, NOON, 4_102_444_800_000, 253_402_300_799_000])
+def test_a_snowflake_looks_like_one_whatever_year_it_is(at: int) -> None:
+    # 1970, the epoch itself, 2026, 2100 and 9999.
+    drawn = Dice(1, "default").id(form("snowflake", epoch=EPOCH, shift=22), at)
 
-    assert 0 <= drawn < 1 << 22
+    assert len(drawn) in (18, 19)
+    assert int(drawn) < 1 << 63
 
 
 def test_request_ids_are_uuids_and_all_different() -> None:
@@ -103,6 +106,16 @@ def test_a_derived_id_follows_from_the_first_alone() -> None:
 
     assert derived_id(identifier, "task-1", NOON) == derived_id(identifier, "task-1", NOON + 5)
     assert derived_id(identifier, "task-1", NOON) != derived_id(identifier, "task-2", NOON)
+
+
+def test_derived_snowflakes_of_one_instant_are_as_different_as_what_they_come_from() -> None:
+    identifier = form("snowflake", epoch=EPOCH, shift=22)
+    tasks = [str(((NOON - EPOCH) << 22) | number) for number in range(50_000)]
+
+    derived = {derived_id(identifier, task, NOON) for task in tasks}
+
+    assert len(derived) == 50_000
+    assert all(derived_id(identifier, task, NOON) != task for task in tasks[:1_000])
 
 
 @pytest.mark.parametrize("name", LIBRARY)

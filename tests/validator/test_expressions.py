@@ -181,6 +181,32 @@ def test_lists_are_rendered_item_by_item() -> None:
     assert {"all": [{"id": 1, "at": 202}, {"id": 2, "at": 202}]} == render(Scope(status=202, tasks=[1, 2]))
 
 
+@pytest.mark.parametrize(
+    ("enabled", "expected"),
+    [(True, {"a": "7", "list": ["7"]}), (False, {"list": []}), ("true", {"list": []})],
+)
+def test_what_depends_on_a_value_is_there_only_where_it_is_true(enabled: Any, expected: Any) -> None:
+    condition = {"x-when": "$request.body#/mark/enabled", "x-then": "$task.id"}
+    render = compile_body({"a": condition, "list": [condition]})
+
+    assert expected == render(Scope(body={"mark": {"enabled": enabled}}, task=TASK))
+    assert {"list": []} == render(Scope(body={}, task=TASK))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"x-when": "$task.id"},
+        {"x-when": "$task.id", "x-then": 1, "else": 2},
+        {"x-when": True, "x-then": 1},
+        {"x-when": "yes", "x-then": 1},
+    ],
+)
+def test_a_condition_that_is_none_is_told(body: Any) -> None:
+    with pytest.raises(ExpressionError, match="x-when"):
+        compile_body({"a": body})
+
+
 def test_expressions_are_found_wherever_they_stand() -> None:
     body = {"a": ["$task.id", "{$task.cost} and {$url}"], "b": {"c": 5, "d": "none"}}
 

@@ -479,6 +479,8 @@ def compile_body(body: Json, *, item: Callable[[Scope, Any], Json] | None = None
 
     `item` renders one member where the body says `$tasks` or `$errors`.  Raises ExpressionError.
     """
+    if isinstance(body, dict) and WHEN in body:
+        return _compile_condition(body, item=item)
     if isinstance(body, dict):
         return _compile_object(body, item=item)
     if isinstance(body, list):
@@ -492,6 +494,20 @@ def compile_body(body: Json, *, item: Callable[[Scope, Any], Json] | None = None
         name = body[1:]
         return lambda scope: [item(scope, one) for one in getattr(scope, name)]
     return compile_text(body)
+
+
+WHEN: Final = "x-when"
+"""The member of a template body that makes what stands beside it, `x-then`, depend on a value."""
+
+
+def _compile_condition(body: dict[str, Json], *, item: Callable[[Scope, Any], Json] | None) -> Evaluate:
+    """Compile {x-when, x-then}: the second where the first is true, else nothing."""
+    if body.keys() != {WHEN, "x-then"}:
+        raise ExpressionError(f"'{WHEN}' stands with 'x-then' and nothing else")
+    if not isinstance(body[WHEN], str) or not body[WHEN].startswith("$"):
+        raise ExpressionError(f"'{WHEN}' is an expression, not {body[WHEN]!r}")
+    condition, then = compile_text(body[WHEN]), compile_body(body["x-then"], item=item)
+    return lambda scope: then(scope) if condition(scope) is True else MISSING
 
 
 class _Constant:

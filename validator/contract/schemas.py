@@ -26,6 +26,7 @@ CARRIER_PATTERNS: Final[Mapping[str, str]] = {
     "url": URL_PATTERN,
     "base64": BASE64_PATTERN,
     "data-uri": r"data:image/[A-Za-z0-9.+-]+;base64," + BASE64_PATTERN,
+    "placeholder": r"<[^<>]*>",
 }
 """How each carrier of a picture is written; RFC 4648 section 4 with padding, RFC 2397 for data URIs."""
 
