@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
 
             hint = nearest(args[0], self.list_commands(ctx)) if args else ""
             if hint:
-                raise click.UsageError(f"{error.message} {hint}", ctx) from None
+                raise click.UsageError(f"{error.message.rstrip('.')} ({hint})", ctx) from None
             raise
 
 

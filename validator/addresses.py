@@ -109,16 +109,13 @@ def _mounted(path: str, library: Library) -> tuple[Contract | None, str]:
 
 def _says_nothing(host: str) -> bool:
     """Tell whether a host may stand for any provider: this machine, a name without a dot, a placeholder."""
-    if (
-        not host
-        or _FILLED_IN.search(host)
-        or "." not in host.removesuffix(".local").removesuffix(".internal")
-    ):
+    if not host or _FILLED_IN.search(host):
         return True
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
-        return host.endswith((".localhost", ".test"))
+        is_local = "." not in host.removesuffix(".local").removesuffix(".internal")
+        return is_local or host.endswith((".localhost", ".test"))
 
 
 def _by_path(contract: Contract, path: str) -> Place | None:

@@ -76,8 +76,8 @@ def read_cases(provider: str, kind: CaseKind) -> list[Case]:
     """Return a provider's files of one kind, sorted by rule; raises SpecError for one that is written wrong."""
     folder = case_folder(provider)
     files = (folder / kind).iterdir() if folder is not None and (folder / kind).is_dir() else ()
-    wanted = sorted((file for file in files if file.name.endswith(".yaml")), key=lambda file: file.name)
-    return [_read(file, kind) for file in wanted]
+    found = [_read(file, kind) for file in files if file.name.endswith(".yaml")]
+    return sorted(found, key=lambda case: case.rule)
 
 
 def find_case(provider: str, rule: str, kind: CaseKind) -> Case | None:

@@ -39,6 +39,7 @@ from validator.printing import (
     DIM,
     ColourChoice,
     is_coloured,
+    is_terminal,
     json_text,
     painter,
     plural,
@@ -127,7 +128,7 @@ def lint(
         try:
             chosen(operation, taking, f"no operation of {forced} with a body")
         except click.BadParameter as error:
-            error.param_hint = "--operation"
+            error.param_hint = "'--operation'"
             raise
     library = Library(contracts=contracts, provider=forced, operation=operation)
     tally, shown = Tally(), list[Json]()
@@ -154,7 +155,7 @@ def _judgements(files: Sequence[str], library: Any, form: str) -> Iterator[Any]:
     from validator.readers import Found, read_requests
 
     for name in files:
-        shown = "standard input" if name == "-" else click.format_filename(name)
+        shown = "standard input" if name == "-" else click.format_filename(name) or "''"
         try:
             with click.open_file(name, "rb") as file:
                 content = file.read()
@@ -169,7 +170,7 @@ def _judgements(files: Sequence[str], library: Any, form: str) -> Iterator[Any]:
 
 def _progress(items: Iterable[Any]) -> Iterator[Any]:
     """Yield the items, and tell a terminal behind standard error how many there were."""
-    is_shown = sys.stderr.isatty() and not sys.stdout.isatty()
+    is_shown = is_terminal(sys.stderr) and not is_terminal(sys.stdout)
     count = 0
     for count, item in enumerate(items, start=1):
         if is_shown and count >= _PROGRESS_FROM and count % 10 == 0:
@@ -305,7 +306,8 @@ def explain(
         shown = ", ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "")
         if not found:
             raise Unusable(f"no rule is called '{rule}'", "understudy rules lists all of them")
-        word = "no rule is called" if rule not in found else "several rules end with"
+        is_end = all(one.endswith(f".{rule}") for one in found)
+        word = "several rules end with" if is_end else "no rule is called"
         raise Unusable(f"{word} '{rule}'", f"did you mean {shown}?")
     made = explained(owners[found[0]], found[0])
     if format_ == "json":

@@ -6,6 +6,7 @@ Also finds the rule that is meant, and lists rules and statements for tables.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from validator.printing import (
     painter,
     without_empty,
 )
-from validator.report import Violation, printable, source_text
+from validator.report import Violation, printable
 from validator.request import HttpRequest
 
 EFFECTS: Final[Mapping[str, str]] = {
@@ -176,7 +177,7 @@ def _broken(
     unique = next(
         (one for known in contract.operations.values() for one in known.unique if one.rule is rule), None
     )
-    location = unique.pointer if unique is not None else "/member"
+    location = unique.pointer if unique is not None else _member(rule.pointer)
     location = case.location if case is not None and case.location else location
     holder = resolve_pointer(contract.document.root, _tokens(rule.pointer)[:-1])
     word = holder.get("x-image", {}) if isinstance(holder, dict) else {}
@@ -191,6 +192,13 @@ def _broken(
     if unique is not None:
         finding = replace(finding, kind="conflict", value="my-clip")
     return [finding], HttpRequest(method="POST", path="/"), operation or ""
+
+
+def _member(pointer: str) -> str:
+    """Return the member that a rule stands at, by its place in the spec; /member where that says nothing."""
+    tokens = _tokens(pointer)
+    names = [name for word, name in itertools.pairwise(tokens) if word == "properties"]
+    return f"/{names[-1]}" if names else "/member"
 
 
 def _value(case: Case | None, location: str) -> Json:
@@ -252,9 +260,10 @@ def explanation_text(one: Explanation, *, colour: bool = False) -> str:
 def _source(one: Explanation) -> Iterable[str]:
     if one.source is None:
         return [one.rule.source or "none: it says what no page describes"]
-    written = source_text(one.rule.source, one.contract.sources)
-    read = f"read on {one.source.retrieved}"
-    return [printable(written), read + (f", snapshot {one.source.snapshot}" if one.source.snapshot else "")]
+    page = one.source
+    read = f"read on {page.retrieved}" + (f", snapshot {page.snapshot}" if page.snapshot else "")
+    written = (page.title + (f", {one.place}" if one.place else ""), page.url or "", read)
+    return [printable(line) for line in written if line]
 
 
 def _case_lines(case: Case) -> Iterator[str]:
@@ -305,7 +314,9 @@ def explanation_json(one: Explanation) -> dict[str, Json]:
 def _case_json(case: Case | None) -> dict[str, Any] | None:
     if case is None:
         return None
-    shown = without_empty({"why": case.why, "operation": case.operation, "headers": dict(case.headers)})
+    shown = without_empty(
+        {"why": case.why, "operation": case.operation, "headers": dict(case.headers) or None}
+    )
     if case.operation is None:
         shown |= {"method": case.method, "path": case.path}
     if case.text is not None:

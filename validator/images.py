@@ -22,7 +22,6 @@ Problem = Literal["not-base64", "not-an-image", "truncated", "too-many-pixels"]
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _DATA_URI: Final = re.compile(r"data:([^;,]*)(;[^,]*)?,")
 _PLACEHOLDER: Final = re.compile(r"<[^<>]*>")
-_NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/=]")
 _HEADS: Final = (4_096, 131_072)
 """Characters of Base64 that are tried for the header before the whole: enough for most, then for long EXIF."""
 
@@ -92,7 +91,8 @@ def look(text: str) -> ImageInfo:
 
 
 def _read(text: str, carrier: Carrier) -> ImageInfo:
-    if not text or len(text) % 4 or not text.isascii():
+    # A group of nothing but padding, which the standard library lets pass.
+    if not text or len(text) % 4 or not text.isascii() or text.endswith("==="):
         return ImageInfo(carrier="none" if carrier == "base64" else carrier, problem="not-base64")
     size = len(text) // 4 * 3 - (2 if text.endswith("==") else 1 if text.endswith("=") else 0)
     for length in (*(head for head in _HEADS if head < len(text)), len(text)):
@@ -111,9 +111,11 @@ def _read(text: str, carrier: Carrier) -> ImageInfo:
     )
     if problem is not None:
         return make(problem=problem)
-    if _NOT_BASE64.search(text, pos=max(0, len(text) - _TAIL)):
+    try:
+        tail = base64.b64decode(text[-_TAIL:], validate=True)
+    except (binascii.Error, ValueError):
         return make(problem="not-base64")
-    if _is_whole(media_type, base64.b64decode(text[-_TAIL:]), size, head):
+    if _is_whole(media_type, tail, size, head):
         return make(problem=None)
     try:
         # Telephones append a film to a photograph: then the end of the picture lies somewhere before it.
@@ -196,5 +198,6 @@ def _is_whole(media_type: str | None, tail: bytes, size: int, head: bytes) -> bo
         case "image/webp":
             return size >= int.from_bytes(head[4:8], "little") + 8
         case "image/gif":
-            return b"\x3b" in tail[-16:]
+            # The end of the last block, then the trailer.
+            return tail.rstrip(b"\0\r\n ").endswith(b"\x00\x3b")
     return True

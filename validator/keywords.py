@@ -16,7 +16,7 @@ from validator.contract.expressions import MISSING, Json, find_member, format_po
 from validator.contract.model import BodySchema, Capabilities, Feature, ImageRule, ImageSite, Row, Rule
 from validator.contract.schemas import ratio_value
 from validator.images import ImageInfo, look
-from validator.report import size_text
+from validator.report import field_name, size_text
 
 MEMO: Final = 4_096
 """Outcomes that are remembered; a provider has a few hundred."""
@@ -68,11 +68,11 @@ def judge_pictures(sites: Sequence[ImageSite], body: Json) -> Pictures:
                 continue
             info = pictures.infos[pointer] = look(text)
             if info.carrier in _UNSEEN:
-                pictures.unchecked.append(f"{pointer}: {_UNSEEN[info.carrier]}")
+                pictures.unchecked.append(f"{field_name(pointer)}: {_UNSEEN[info.carrier]}")
                 continue
             if info.problem is not None and not any(rule.media_types for rule in site.rules):
                 # Nobody asks whether it can be read; what it is like stays unknown all the same.
-                pictures.unchecked.append(f"{pointer}: {info}, {_PROBLEMS[info.problem]}")
+                pictures.unchecked.append(f"{field_name(pointer)}: {info}, {_PROBLEMS[info.problem]}")
             for rule in site.rules:
                 pictures.findings += _judge(rule, pointer, info)
                 for kind, label in (("sameAspectRatio", rule.same_ratio), ("sameSize", rule.same_size)):
@@ -151,7 +151,7 @@ def _judge_group(kind: str, group: Sequence[tuple[str, ImageInfo, ImageRule]]) -
             differs = (info.width, info.height) != (first.width, first.height)
         else:
             assert info.ratio is not None and first.ratio is not None
-            differs = abs(info.ratio - first.ratio) > SAME_RATIO * first.ratio
+            differs = abs(info.ratio - first.ratio) > SAME_RATIO * first.ratio * (1 + 1e-9)
         if differs:
             yield ImageFinding(
                 rule=rule.rule,

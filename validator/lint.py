@@ -31,7 +31,7 @@ from validator.printing import (
     without_empty,
 )
 from validator.readers import Found
-from validator.report import Report, Violation, printable, report_json, report_text
+from validator.report import Report, Violation, abbreviate, printable, report_json, report_text
 from validator.request import HttpRequest
 
 
@@ -41,8 +41,8 @@ class Judgement:
 
     `problem` says why nothing can be said, `hint` what to do then.  `note` says what was taken for granted.
     `answer` is the provider's refusal, `failure` the text of the failed task, `made` price and clip of a
-    request that is taken.  `is_foreign`: for no provider, and left out: recorded
-    in an archive with others, or for a mock server itself.
+    request that is taken.  `is_foreign`: for no provider, and left out: recorded in an archive with others,
+    asked by a browser of itself, or for a mock server.
     """
 
     found: Found
@@ -80,12 +80,19 @@ def judge(found: Found, library: Library, *, name: str = "") -> Judgement:
     if not request.url:
         return _judge_body(found, request, library, name)
     place = recognise(request, library, is_archived=found.is_archived)
+    if found.is_archived and _is_preflight(request):
+        place = Unknown("the browser's own question before a request to another origin", "", is_ours=True)
     if isinstance(place, Unknown):
         is_foreign = found.is_archived or place.is_ours
         return Judgement(found=found, problem=place.problem, hint=place.hint, is_foreign=is_foreign)
     placed = replace(request, path=place.path)
     out = examine(place.contract, placed)
     return _judged(found, placed, place.contract, out, note=place.note)
+
+
+def _is_preflight(request: HttpRequest) -> bool:
+    """Tell whether a browser asked this by itself.  Source: Fetch, CORS-preflight request."""
+    return request.method == "OPTIONS" and "access-control-request-method" in request.headers
 
 
 # --- bodies -----------------------------------------------------------------------------------------------
@@ -156,6 +163,9 @@ def _knows_all(contract: Contract, operation: Operation, request: HttpRequest) -
 
 # --- what is not there ------------------------------------------------------------------------------------
 
+_LONGEST_PLACEHOLDER: Final = 300
+"""Characters; what is longer was filled in, and a picture in Base64 would be searched for minutes."""
+
 _PLACEHOLDERS: Final = re.compile(
     r"""
       <[^<>]+> | \{[^{}]+\} | \{\{.+\}\} | %\w+% | \[[\w -]+\] | :[a-z_]+   # <key> {{key}} %KEY% [key]
@@ -175,6 +185,8 @@ def is_placeholder(text: str) -> bool:
     >>> is_placeholder("Bearer <your-token>"), is_placeholder("Bearer mz_8f3a")
     (True, False)
     """
+    if len(text) > _LONGEST_PLACEHOLDER:
+        return False
     text = re.sub(r"^(?:bearer|basic|token|key)\s+(?=\S)", "", unquote(text).strip(), flags=re.IGNORECASE)
     words = re.sub(r"[_-]+", " ", text)
     return _PLACEHOLDERS.fullmatch(text) is not None or _PLACEHOLDERS.fullmatch(words) is not None
@@ -196,6 +208,7 @@ def _without_guesses(found: Found, request: HttpRequest, out: Examination) -> Re
         if filled_in:
             violations.remove(one)
             unchecked.append(f"{one.field or 'the combination'}: {filled_in} is filled in later")
+    violations = [_with_hint(one, out) for one in violations]
     return replace(report, violations=tuple(violations), unchecked=tuple(dict.fromkeys(unchecked)))
 
 
@@ -232,6 +245,16 @@ def _filled_in(one: Violation, found: Found, request: HttpRequest, out: Examinat
     return next(
         (text for value in values if isinstance(value, str) for text in found.open if text in value), ""
     )
+
+
+def _with_hint(one: Violation, out: Examination) -> Violation:
+    """Return a finding about a value that was copied from a page and never filled in with a word about that."""
+    if one.kind != "invalid" or one.place != "body" or not one.instance_location or one.suggestion:
+        return one
+    held: Json = resolve_pointer(out.body, parse_pointer(one.instance_location))
+    if not isinstance(held, str) or not held or not is_placeholder(held):
+        return one
+    return replace(one, suggestion=f"put a value in the place of {abbreviate(held)}")
 
 
 def _judged(

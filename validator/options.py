@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 import click
@@ -27,12 +30,12 @@ class Unusable(click.ClickException):
         """Take what is wrong, and what to do."""
         super().__init__(sentence)
         self.hint = hint
+        context = click.get_current_context(silent=True)
+        self.command = context.command_path if context is not None else "understudy"
 
     def show(self, file: Any = None) -> None:
         """Print the sentence and the hint."""
-        context = click.get_current_context(silent=True)
-        path = context.command_path if context is not None else "understudy"
-        click.echo(f"{path}: {self.message}", err=True)
+        click.echo(f"{self.command}: {self.message}", err=True)
         if self.hint:
             click.echo(f"  {self.hint}", err=True)
 
@@ -63,9 +66,19 @@ class Command(click.Command):
             formatter.write_text(self.ending)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command and leave with the exit code it returns; a broken spec is told like a wrong option."""
+        """Run the command and leave with the exit code it returns.
+
+        A broken spec is told like a wrong option.  A reader that went away, as `head` does, is no fault and
+        no finding: nothing is said, and the code is not the one for findings.
+        """
         try:
             ctx.exit(super().invoke(ctx))
+        except BrokenPipeError:
+            # What is still in the buffer would be written, and fail, when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(UNCHECKED) from None
+        except OSError as error:
+            raise Unusable(f"the output cannot be written: {error.strerror or error}") from None
         except SpecError as error:
             where = f"{error.file}#{error.pointer}" if error.pointer else error.file
             sentence = error.sentence if error.file == "setting" else f"{where}: {error.sentence}"
@@ -131,10 +144,11 @@ class EffectType(click.ParamType[tuple[str, Effect]]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Offer the rules, then the effects."""
         rule, equals, effect = incomplete.partition("=")
-        if equals:
-            offers = [f"{rule}={one}" for one in _starting(get_args(Effect), effect)]
-        else:
-            offers = [f"{one}=" for one in _starting(_rule_ids(), incomplete)]
+        rules = [rule] if equals else _starting(_rule_ids(ctx), incomplete)
+        # One rule alone comes with every effect, so that the shell fills in the = and goes on in the word.
+        offers = [f"{rules[0]}={one}" for one in _starting(get_args(Effect), effect)] if rules else []
+        if len(rules) > 1:
+            offers = [f"{one}=" for one in rules]
         return [click.shell_completion.CompletionItem(one) for one in offers]
 
 
@@ -156,33 +170,37 @@ class VariantType(click.ParamType[tuple[str, str]]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Offer the variants of all providers."""
-        names = [f"{one.id}.{variant.name}" for one in _all_contracts() for variant in one.variants]
+        names = [f"{one.id}.{variant.name}" for one in _meant(ctx) for variant in one.variants]
         return [click.shell_completion.CompletionItem(one) for one in _starting(names, incomplete)]
 
 
-def _all_contracts() -> list[Contract]:
-    return [load(name) for name in provider_names()]
+def _meant(ctx: click.Context) -> list[Contract]:
+    """Return the contracts that a call is about as far as it is typed: a named one, or all of the library."""
+    provider, spec = ctx.params.get("provider"), ctx.params.get("spec")
+    try:
+        if spec is not None:
+            return [load(Path(spec))]
+        return [load(name) for name in ([provider] if provider is not None else provider_names())]
+    except SpecError:
+        return []
 
 
-def _rule_ids() -> list[str]:
-    return [rule for contract in _all_contracts() for rule in contract.settable]
+def _rule_ids(ctx: click.Context) -> list[str]:
+    return [rule for contract in _meant(ctx) for rule in contract.settable]
 
 
 def complete_operation(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    provider, spec = ctx.params.get("provider"), ctx.params.get("spec")
-    try:
-        name = provider or spec
-        contracts = [load(name)] if name is not None else _all_contracts()
-    except SpecError:
-        return []
-    names = [one.id for contract in contracts for one in contract.operations.values() if one.body is not None]
+    """Offer the operations that take a body."""
+    known = (one for contract in _meant(ctx) for one in contract.operations.values())
+    names = [one.id for one in known if one.body is not None]
     return [click.shell_completion.CompletionItem(one) for one in _starting(names, incomplete)]
 
 
 def complete_rule(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Offer the rules, each with what it says."""
     from validator.explain import rule_rows
 
-    rows = [row for contract in _all_contracts() for row in rule_rows(contract)]
+    rows = [row for contract in _meant(ctx) for row in rule_rows(contract)]
     found = [row for row in rows if row.id.startswith(incomplete)]
     return [click.shell_completion.CompletionItem(row.id, help=row.message) for row in found]
 
@@ -246,12 +264,21 @@ def say(text: str, *, colour: bool = False) -> None:
 Settings = tuple[Sequence[tuple[str, Effect]], Sequence[tuple[str, str]]]
 
 
-def _contract(name: str, *, settings: Settings = ((), ())) -> Contract:
-    """Return a contract with the settings that are about it; raises SpecError."""
+def _contract(name: str | Path, *, settings: Settings = ((), ())) -> Contract:
+    """Return a contract with the settings that are about it; raises SpecError and click.BadParameter."""
     effects, variants = settings
-    provider = load(name).id if effects or variants else name
-    own_effects = {rule: effect for rule, effect in effects if rule.partition(".")[0] == provider}
-    own_variants = [variant for owner, variant in variants if owner == provider]
+    if not effects and not variants:
+        return load(name)
+    plain = load(name)
+    own_effects = {rule: effect for rule, effect in effects if rule.partition(".")[0] == plain.id}
+    own_variants = [variant for owner, variant in variants if owner == plain.id]
+    known = [one.name for one in plain.variants]
+    for variant in own_variants:
+        if variant not in known:
+            hint = nearest(variant, known) or f"known: {', '.join(known) or 'none'}"
+            raise click.BadParameter(
+                f"{plain.id} has no variant '{variant}' ({hint})", param_hint="'--variant'"
+            )
     return load(name, variants=own_variants, effects=own_effects)
 
 
@@ -262,7 +289,8 @@ def open_contracts(provider: str | None, spec: str | None, settings: Settings) -
     """
     if provider is not None and spec is not None:
         raise click.UsageError("--spec names the provider already; leave --provider out")
-    sources = [spec] if spec is not None else [provider] if provider is not None else provider_names()
+    library = [provider] if provider is not None else provider_names()
+    sources: Sequence[str | Path] = [Path(spec)] if spec is not None else library
     found = [_contract(source, settings=settings) for source in sources]
     contracts = {one.id: one for one in found}
     effects, variants = settings
@@ -272,5 +300,7 @@ def open_contracts(provider: str | None, spec: str | None, settings: Settings) -
             if owner not in contracts:
                 text = f"{first}={second}" if option == "--effect" else f"{first}.{second}"
                 hint = nearest(owner, contracts) or f"in use: {', '.join(contracts)}"
-                raise click.BadParameter(f"'{text}' is for no provider in use ({hint})", param_hint=option)
+                raise click.BadParameter(
+                    f"'{text}' is for no provider in use ({hint})", param_hint=f"'{option}'"
+                )
     return contracts

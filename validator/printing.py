@@ -28,8 +28,10 @@ _LONGEST_LINE: Final = 110
 """Columns that JSON is kept on one line in."""
 
 
-def is_coloured(choice: ColourChoice, stream: IO[str], environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether to colour what goes to a stream.
+def is_coloured(
+    choice: ColourChoice, stream: IO[str] | None, environment: Mapping[str, str] = os.environ
+) -> bool:
+    """Tell whether to colour what goes to a stream; None is one that was closed.
 
     Sources: no-color.org and force-color.org; where both are set the first counts, as for Python itself.
     """
@@ -39,7 +41,12 @@ def is_coloured(choice: ColourChoice, stream: IO[str], environment: Mapping[str,
         return False
     if environment.get("FORCE_COLOR"):
         return True
-    return environment.get("TERM") != "dumb" and stream.isatty()
+    return environment.get("TERM") != "dumb" and is_terminal(stream)
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Tell whether somebody reads a stream on a terminal."""
+    return stream is not None and stream.isatty()
 
 
 def painter(*, colour: bool) -> Paint:
@@ -49,9 +56,9 @@ def painter(*, colour: bool) -> Paint:
     return lambda text, code: f"\x1b[{code}m{text}\x1b[0m" if text else text
 
 
-def terminal_width(stream: IO[str]) -> int | None:
+def terminal_width(stream: IO[str] | None) -> int | None:
     """Return the columns of the terminal behind a stream, None where there is none: then nothing is cut."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    return shutil.get_terminal_size().columns if is_terminal(stream) else None
 
 
 def table(

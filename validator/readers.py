@@ -70,7 +70,7 @@ def read_requests(content: bytes, *, name: str, form: Form | None = None) -> Ite
         yield Found(label=name, fault=fault)
         return
     if not text.strip():
-        yield Found(label=name, fault="the file is empty")
+        yield Found(label=name, fault="nothing is in it")
         return
     form = form or detect_form(text, name=name)
     if form is None:

@@ -30,13 +30,14 @@ class Command:
     """One command: the line it begins on, counted from 1, and its words without redirections.
 
     `stdin` is what a here-document or an echo before it gives it to read.  `fault` says why the text from
-    this line on is no command; there are no words then.
+    this line on is no command; there are no words then, and `passed` is the text that was passed over.
     """
 
     line: int
     words: tuple[Word, ...] = ()
     stdin: Word | None = None
     fault: str = ""
+    passed: str = ""
 
 
 def commands(text: str) -> Iterator[Command]:
@@ -107,11 +108,12 @@ def _posix_commands(text: str) -> Iterator[Command]:
         except _UnclosedError as error:
             what, at = error.args
             begin = start + len(text[start:]) - len(text[start:].lstrip())
-            yield Command(line=source.line(begin), fault=f"{what} of line {at} is not closed")
             # Whatever follows may still be read: the next line that begins as a command of interest does.
             end = text.find("\n", begin)
             again = _RESTART.search(text, end) if end >= 0 else None
             start = again.start() if again is not None else len(text)
+            fault = f"{what} of line {at} is not closed"
+            yield Command(line=source.line(begin), fault=fault, passed=text[begin:start])
 
 
 @dataclass(slots=True)
@@ -176,7 +178,7 @@ class _Shell:
                 self.at = self._until("\n")
             elif sign in "\n;|&()":
                 self.end = self._operator(sign)
-            elif redirection := _REDIRECTION.match(self.text, self.at):
+            elif (redirection := _REDIRECTION.match(self.text, self.at)) and not self._stand_in():
                 self._redirection(redirection)
             else:
                 line = line or self.source.line(self.at)
@@ -283,9 +285,13 @@ class _Shell:
                 self.at += 1
                 self._substitution(part, self.at - 1)
                 continue
+            if stand_in := self._stand_in():
+                part.leave_open(stand_in)
+                self.at += len(stand_in)
+                continue
             if sign in " \t\n;|&()<>":
                 break
-            if self._skip_continuation():
+            if self._skip_continuation() or self._apostrophe(part):
                 continue
             start = self.at
             self.at += 1
@@ -315,6 +321,22 @@ class _Shell:
             else:
                 part.text.append(sign)
         return part
+
+    def _stand_in(self) -> str:
+        """Return the <task-id> of a page that begins here, which a shell would take for two redirections."""
+        found = _STAND_IN.match(self.text, self.at)
+        return found[0] if found else ""
+
+    def _apostrophe(self, part: _Part) -> bool:
+        """Read the apostrophe of prose, as in don't, where a quote would swallow a command of interest."""
+        is_inside = _APOSTROPHE.match(self.text, self.at - 1) if self.at else None
+        if not is_inside or not part.text:
+            return False
+        if not _RESTART.search(self.text, self.at, self.text.find("'", self.at + 1) + 1):
+            return False
+        part.text.append("'")
+        self.at += 1
+        return True
 
     def _quoted(self, part: _Part, *, end: str) -> None:
         """Read on to the closing double quote, or to the end of the text for end=""."""
@@ -436,6 +458,8 @@ class _Shell:
         part.leave_open(self.text[start : self.at])
 
 
+_STAND_IN: Final = re.compile(r"<[A-Za-z][A-Za-z0-9_-]*>")
+_APOSTROPHE: Final = re.compile(r"[^\W\d_]'[^\W\d_]")
 _REDIRECTION: Final = re.compile(r"(?:\d+|&)?(?P<operator><<<|<<-|<<|<>|<&|<|>>|>&|>\||>)(?!\()")
 _PLAIN: Final = re.compile(r"[^\\$`\"]*")
 

@@ -147,3 +147,25 @@ def test_a_picture_that_excludes_another_member_is_shown_as_a_picture() -> None:
     assert "toy.clip.exclusive" == finding.rule
     assert finding.found.startswith("<image/png 40x40, ")
     assert finding.found.endswith("> together with tail")
+
+
+# --- parameters -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("effect", "found", "verdict"),
+    [
+        ("reject", [("toy.wallet.since", "reject")], "refused"),
+        ("warn", [("toy.wallet.since", "warn")], "accepted"),
+        ("off", [], "accepted"),
+    ],
+)
+def test_a_setting_decides_about_a_parameter_that_is_missing(
+    effect: Any, found: list[tuple[str, str]], verdict: str
+) -> None:
+    known = load(TOY, effects={"toy.wallet.since": effect})
+    request = HttpRequest.from_parts("GET", "/api/wallet", headers={"X-Toy-Key": "toy-1234"})
+
+    report = check(known, request)
+
+    assert (found, verdict) == ([(one.rule, one.effect) for one in report.violations], report.verdict)

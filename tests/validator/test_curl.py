@@ -171,3 +171,9 @@ def test_only_the_code_of_a_markdown_page_is_read() -> None:
 @pytest.mark.parametrize("text", ["{}", "curly braces", "libcurl is a library", "curl"])
 def test_not_every_curl_is_a_command(text: str) -> None:
     assert not holds_curl(text)
+
+
+def test_an_open_quote_of_prose_is_no_fault() -> None:
+    page = 'curl https://x/y\nThe answer is described in "Tasks.\nNothing is closed here.\n'
+
+    assert [(1, "")] == [(one.line, one.fault) for one in curl_requests(page)]

@@ -116,6 +116,14 @@ def test_an_archive_holds_requests_to_others(library: Library) -> None:
         assert is_foreign == judge(found, library).is_foreign
 
 
+def test_what_a_browser_asks_by_itself_is_left_out() -> None:
+    headers = {"Access-Control-Request-Method": "POST", "Origin": "https://app.example"}
+    request = HttpRequest.from_parts("OPTIONS", "https://api.toy.example/api/clips", headers=headers)
+
+    assert judge(Found(label="x", request=request, is_archived=True), ALL).is_foreign
+    assert "refused" == judge(Found(label="x", request=request), ALL).verdict
+
+
 # --- bodies -----------------------------------------------------------------------------------------------
 
 
@@ -330,6 +338,23 @@ def test_parameters_that_are_filled_in_later_are_no_findings() -> None:
 
     assert ([], ["page: <page> is filled in later"]) == (rules(good), unchecked(good))
     assert ["toy.list.page"] == rules(bad)
+
+
+@pytest.mark.parametrize(
+    ("value", "suggestion"),
+    [
+        ("<string>", "put a value in the place of '<string>'"),
+        ("your-model", "put a value in the place of 'your-model'"),
+        ("a9", ""),
+    ],
+)
+def test_a_stand_in_in_a_body_is_a_finding_that_says_so(value: str, suggestion: str) -> None:
+    one = body(f'{{"prompt": "<string>", "model": "{value}"}}', TOY)
+
+    assert one.report is not None
+    assert [("/model", suggestion)] == [
+        (finding.instance_location, finding.suggestion) for finding in one.report.violations
+    ]
 
 
 # --- what is said -----------------------------------------------------------------------------------------

@@ -67,8 +67,8 @@ def test_the_form_is_told_by_the_content_then_by_the_name(content: str, name: st
 @pytest.mark.parametrize(
     ("content", "form", "fault"),
     [
-        (b"", None, "the file is empty"),
-        (b" \n\t", "json", "the file is empty"),
+        (b"", None, "nothing is in it"),
+        (b" \n\t", "json", "nothing is in it"),
         (b"\xff\xfe\xff", None, "not UTF-8 (byte 3 is 0xff)"),
         (b"a\xffb", None, "not UTF-8 (byte 2 is 0xff)"),
         (b"hello", None, "neither JSON nor curl commands; say with --form: json, ndjson, har, curl"),

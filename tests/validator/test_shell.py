@@ -154,6 +154,35 @@ def test_after_an_open_quote_the_next_curl_is_read() -> None:
     assert (2, ["curl", "b"]) == (found[1].line, [word.text for word in found[1].words])
 
 
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "You don't have to sign in.\nSend this:\n",
+        "It's the task's id, isn't it\n",
+        'as described in "Tasks.\n',
+    ],
+)
+def test_an_apostrophe_of_prose_swallows_no_command(prose: str) -> None:
+    found = [one for one in commands(prose + "curl 'b'\nthat's it\n") if one.words]
+
+    assert ["curl", "b"] in [[word.text for word in one.words] for one in found]
+
+
+def test_a_quote_inside_a_word_stays_one_where_no_command_is_in_it() -> None:
+    assert [["a", "x=b c"], ["curl", "d"]] == words("a x='b c'\ncurl d")
+    assert [["a", "it\nx"], ["curl", "d"]] == words("a i't\nx'\ncurl d")
+
+
+def test_a_stand_in_of_a_page_is_no_redirection() -> None:
+    (command,) = commands("curl https://x/y/<task-id> -H <key> <in.json >out.json")
+
+    assert [("curl", ()), ("https://x/y/<task-id>", ("<task-id>",)), ("-H", ()), ("<key>", ("<key>",))] == [
+        (word.text, word.open) for word in command.words
+    ]
+    assert command.stdin is not None
+    assert "< in.json" == command.stdin.text
+
+
 # --- cmd --------------------------------------------------------------------------------------------------
 
 

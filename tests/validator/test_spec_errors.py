@@ -65,6 +65,10 @@ BROKEN: dict[str, tuple[Callable[[Spec], object], str]] = {
         lambda root: create(root)["x-task"].update(retries=3),
         "toy.yaml#/paths/~1clips/post/x-task: Additional properties are not allowed ('retries' was unexpected)",
     ),
+    "a word that belongs to another role": (
+        lambda root: root["paths"]["/clips/{id}"]["get"]["x-task"].update(costDecimals=2),
+        "toy.yaml#/paths/~1clips~1{id}/get/x-task/costDecimals: 'costDecimals' may not stand here",
+    ),
     "an unknown word": (
         lambda root: create(root).update({"x-retry": 3}),
         "toy.yaml#/paths/~1clips/post/x-retry: 'x-retry' is no word of the vocabulary here (did you mean 'x-rule'?)",
@@ -391,3 +395,12 @@ def test_all_faults_of_form_are_listed() -> None:
         ("/info", '"title" is a required property', ""),
         ("/x-limit", "'x-limit' is no word of the vocabulary here", "did you mean 'x-limits'?"),
     ] == faults
+
+
+def test_a_word_that_is_wrong_is_told_without_those_that_hang_on_it() -> None:
+    root = copy.deepcopy(DOCUMENT.root)
+    create(root)["x-task"]["role"] = "creates"
+
+    assert [("/paths/~1clips/post/x-task/role", '"creates" is not one of "create", "read" or "list"')] == [
+        (place, sentence) for place, sentence, _ in document_errors(replace(DOCUMENT, root=root))
+    ]

@@ -296,9 +296,15 @@ def check_document(document: Document) -> None:
 def document_errors(document: Document) -> Iterator[tuple[str, str, str]]:
     """Yield (JSON Pointer, sentence, hint) for each fault of form, the deepest first."""
     errors = sorted(_leaves(_validator().iter_errors(document.root)), key=lambda e: -len(e.instance_path))
+    faulty = {tuple(error.instance_path[:-1]) for error in errors if error.kind.name != "falseSchema"}
     for error in errors:
         path = list(error.instance_path)
         kind = error.kind.name
+        if kind == "falseSchema":
+            # What may stand beside a word often hangs on that word: where it is wrong, its neighbours are not.
+            if tuple(path[:-1]) not in faulty:
+                yield format_pointer(path), f"'{path[-1] if path else document.file}' may not stand here", ""
+            continue
         if kind == "propertyNames":
             word = str(error.kind.as_dict()["error"].instance)
             hint = nearest(word, [known for known in _words() if known != word])

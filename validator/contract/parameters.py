@@ -38,7 +38,10 @@ def _parameter(bench: Workbench, parameter: Mapping[str, Any], path: Path) -> Pa
     schema, validator, owners = compile_value_schema(schema_node, (*path, "schema"), book=bench.book)
     rule = owners[()].rule if () in owners else None
     if parameter.get("required") and parameter["in"] != "path" and rule is None:
-        raise bench.document.error("is required but has no x-rule in its schema", path)
+        # A rule that is off answers for nothing, and the parameter may then be missing.
+        known, _ = bench.document.resolve(schema_node, (*path, "schema"))
+        if "x-rule" not in known:
+            raise bench.document.error("is required but has no x-rule in its schema", path)
     place: Place = parameter["in"]
     return Parameter(
         name=parameter["name"].lower() if place == "header" else parameter["name"],
