@@ -101,7 +101,8 @@ def create(
         if value is MISSING:
             continue
         text = to_text(value)
-        if store.find(tenant.name, caller.account, one.pointer, text) is not None:
+        holder = store.find(tenant.name, caller.account, one.pointer, text)
+        if holder is not None and not _is_gone(contract, holder, now):
             return conflict_violation(one.rule, one.pointer, value)
         names[one.pointer] = text
     made = (
@@ -246,16 +247,23 @@ def read(
             task = store.find(tenant.name, caller.account, lookup.pointer, value)
         if task is None or task.account != caller.account or task.operation not in lookup.operations:
             continue
-        lifecycle = contract.operations[task.operation].lifecycle
-        assert lifecycle is not None
-        if lifecycle.retention is not None and caller.now > task.created + lifecycle.retention:
+        if _is_gone(contract, task, caller.now):
             return protocol_violation(
                 contract, "not-found", "expired", found=value[:80], value=value, operation=operation.id
             )
         if backend.settings.progress == "polls":
+            lifecycle = contract.operations[task.operation].lifecycle
+            assert lifecycle is not None
             _count_read(backend, outbox, contract, task, lifecycle, caller)
         return task
     return protocol_violation(contract, "not-found", found=value[:80], value=value, operation=operation.id)
+
+
+def _is_gone(contract: Contract, task: Task, now: int) -> bool:
+    """Tell whether the provider keeps a task no longer; the store drops it when it next looks."""
+    lifecycle = contract.operations[task.operation].lifecycle
+    assert lifecycle is not None
+    return lifecycle.retention is not None and now > task.created + lifecycle.retention
 
 
 def _count_read(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata, resources
@@ -40,6 +41,7 @@ LATEST: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, the latest a date can be written for."""
 
 MAX_BODY: Final = 64 * 1024
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
 
 
 class Control(NamedTuple):
@@ -89,10 +91,13 @@ def make_admin(backend: Backend, outbox: Outbox) -> Callable[[AsgiScope, Receive
         for prefix in ("", "/t/{tenant}")
         for method, path, handler in ROUTES
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         exception_handlers={HTTPException: _http_problem, Exception: _server_problem},
     )
+    # A path that is nearly right does not exist; a redirect would be built from whatever Host the caller names.
+    app.router.redirect_slashes = False
+    return app
 
 
 # --- who may ----------------------------------------------------------------------------------------------
@@ -207,7 +212,7 @@ def _query(request: Request, operation: str) -> dict[str, Any]:
             out[node["name"]] = schema.get("default")
             continue
         value: Any = text
-        if schema.get("type") == "integer" and text.lstrip("-").isdigit() and len(text) < 19:
+        if schema.get("type") == "integer" and _INTEGER.fullmatch(text):
             value = int(text)
         if not jsonschema_rs.is_valid(schema, value):
             raise ProblemError(400, "Not valid", f"{node['name']}: '{text[:80]}' is not allowed")

@@ -49,6 +49,8 @@ AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
+Origins = dict[bytes | tuple[str, str, str | bytes], str]
+"""What URLs begin with: by Host header, by (mount, base path, origin), by (prefix, tenant, Host header)."""
 
 TOKENS: Final = 10_000
 """Credentials and addresses whose reading is remembered; they are forgotten all at once."""
@@ -236,7 +238,7 @@ class Visit:
         path: str,
         prefix: str,
         mount: str,
-        origins: dict[bytes, str],
+        origins: Origins,
     ) -> None:
         """Take a request whose address is known."""
         self.asgi, self.headers, self.desk, self.tenant = asgi, headers, desk, tenant
@@ -271,7 +273,7 @@ class Visit:
     @property
     def base_url(self) -> str:
         """Return where the client finds the provider, its base path included."""
-        key = (self.mount + self.desk.contract.base_path + " " + self.origin).encode()
+        key = (self.mount, self.desk.contract.base_path, self.origin)
         known = self.origins.get(key)
         if known is None:
             known = self.origins[key] = self.origin + self.mount + self.desk.contract.base_path
@@ -281,7 +283,7 @@ class Visit:
     def media_base(self) -> str:
         """Return what stands before the path of a result; its URL is fetched without our header."""
         tenant = self.tenant.name
-        key = b"media " + tenant.encode() + self.headers.raw.get(b"host", b"")
+        key = (self.prefix, tenant, self.headers.raw.get(b"host", b""))
         known = self.origins.get(key)
         if known is None:
             prefix = self.prefix or ("" if tenant == DEFAULT_TENANT else f"/t/{tenant}")
@@ -329,7 +331,7 @@ class Pipeline:
         self._desks = {name: _desk(contract, backend) for name, contract in backend.contracts.items()}
         self._hosts = {host: desk for desk in self._desks.values() for host in desk.contract.hosts}
         self._only = next(iter(self._desks.values())) if len(self._desks) == 1 else None
-        self._origins: dict[bytes, str] = {}
+        self._origins: Origins = {}
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""

@@ -1,6 +1,6 @@
 """Runtime expressions and templates: parsed once, evaluated often.
 
-An expression is OpenAPI's runtime expression (`$request.body#/callback_url`) or one of our roots
+An expression is OpenAPI's runtime expression (`$request.body#/callbackUrl`) or one of our roots
 (`$task.output.url`).  This module knows what an expression may say, not where its values come from:
 those arrive as a :class:`Scope`.
 
