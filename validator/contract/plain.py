@@ -18,13 +18,13 @@ from validator.contract.trees import ANNOTATIONS, ASSERTIONS, Path, find, inline
 BEYOND_PLAIN: Final[Mapping[str, str]] = {
     # Keyword or kind of a finding to why no schema of a request can say it.
     "mediaTypes": "what a picture's bytes are",
-    "maxBytes": "how large the file behind a data URI is",
+    "maxBytes": "how large the file in a data URI is; of bare Base64 the length of the text says it",
     "minWidth": "a picture's pixels",
     "minHeight": "a picture's pixels",
     "aspectRatio": "a picture's pixels",
     "sameAspectRatio": "the pixels of several pictures",
     "sameSize": "the pixels of several pictures",
-    "unauthorized": "how a key or a token is written, who knows it, and when it counts",
+    "unauthorized": "how a key or a token is written, who knows it, and when it counts; only that one is needed",
     "conflict": "what the account has sent before",
     "not-found": "which tasks there are",
     "quota-exhausted": "how many credits are left",
