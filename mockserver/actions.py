@@ -287,6 +287,10 @@ def _count_read(
     backend.store.save(caller.tenant.name, task)
 
 
+_MOST: Final = 2**40
+"""More than any list has, and as much as every store can count."""
+
+
 def list_tasks(
     backend: Backend,
     contract: Contract,
@@ -305,7 +309,9 @@ def list_tasks(
         lifecycle = contract.operations[name].lifecycle
         if lifecycle is not None and lifecycle.retention is not None:
             store.forget(tenant.name, caller.account, name, caller.now - lifecycle.retention)
-    tasks = store.page(tenant.name, caller.account, operation.of, (number - 1) * size, size)
+    tasks = store.page(
+        tenant.name, caller.account, operation.of, min((number - 1) * size, _MOST), min(size, _MOST)
+    )
     is_empty = not tasks and operation.when_empty == "not-found"
     if is_empty and not store.page(tenant.name, caller.account, operation.of, 0, 1):
         return protocol_violation(contract, "not-found", "empty", operation=operation.id)

@@ -654,6 +654,10 @@ class Pipeline:
         headers = _first_headers(answer.media_type, evidence)
         headers.append((b"x-mock-request-id", visit.request_id.encode()))
         headers += [(name.lower().encode("latin-1"), _header_bytes(value)) for name, value in answer.headers]
+        if answer.status == 405 and refusal.decisive.allowed:
+            # Source: RFC 9110, 15.5.6: a 405 comes with what the path does take; HEAD is taken with GET.
+            allowed = refusal.decisive.allowed.replace("GET", "GET, HEAD")
+            headers.append((b"allow", _header_bytes(allowed)))
         rules = ", ".join(dict.fromkeys(one.rule for one in violations))
         headers.append((b"x-mock-violations", rules.encode()))
         return Answer(answer.status, headers, orjson.dumps(answer.body))
