@@ -33,8 +33,11 @@ from validator.contract.model import Callback, Contract, Operation
 PER_RECEIVER: Final = 64
 """Attempts that are under way to one URL, its query aside, at a time."""
 
-AT_ONCE: Final = 512
-"""Attempts that are under way altogether; each holds a file descriptor, of which there are often 1,024."""
+PER_HOST: Final = 256
+"""Attempts that are under way to one host and port at a time."""
+
+AT_ONCE: Final = (256, 8_192)
+"""Attempts that are under way altogether, at least and at most: half of the sockets the process may open."""
 
 LONGEST_SLEEP: Final = 3_600.0
 """Seconds after which a timer looks again, because a clock may have been moved."""
@@ -309,15 +312,26 @@ class Event:
     number: int = 0
 
 
+def at_once() -> int:
+    """Return how many attempts may be under way altogether."""
+    least, most = AT_ONCE
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return most
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(least, min(most, soft // 2)) if soft > 0 else most
+
+
 class Outbox:
     """Sends what is due, tenant by tenant."""
 
-    def __init__(self, backend: Backend, sender: Sender) -> None:
-        """Work for the tenants of this backend."""
+    def __init__(self, backend: Backend, sender: Sender, *, limit: int | None = None) -> None:
+        """Work for the tenants of this backend; `limit` attempts at once, by default what the process can open."""
         self._backend, self._sender = backend, sender
         self._tenants: dict[str, _Lanes] = {}
         self._receivers: dict[str, asyncio.Semaphore] = {}
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._all = asyncio.Semaphore(limit or at_once())
         self._events: dict[str, list[Event]] = {}
 
     def start(self) -> None:
@@ -506,7 +520,7 @@ class Outbox:
                 delivery.status, delivery.next_at = "canceled", None
             else:
                 callback = _callback(operation, delivery.callback)
-                async with self._receiver(delivery.url), self._at_once:
+                async with self._path(delivery.url), self._host(delivery.url), self._all:
                     await self._try(tenant, contract, operation, task, callback, delivery)
         except Exception as error:  # whatever it was, the next news of the task must not wait for ever
             log.exception("callback %s could not be sent", delivery.id)
@@ -518,14 +532,20 @@ class Outbox:
             await store.committed()
         self._after(tenant, lanes, delivery)
 
-    def _receiver(self, url: str) -> asyncio.Semaphore:
-        # Not the host: what hangs at one of its paths must not hold up what another one takes.
-        name = url.partition("?")[0]
+    def _path(self, url: str) -> asyncio.Semaphore:
+        # Not the host alone: what hangs at one of its paths must not hold up what another one takes.
+        return self._receiver(url.partition("?")[0], PER_RECEIVER)
+
+    def _host(self, url: str) -> asyncio.Semaphore:
+        # And not the path alone: many that hang at one host must not hold up what goes to others.
+        return self._receiver(url.partition("://")[2].partition("/")[0], PER_HOST)
+
+    def _receiver(self, name: str, most: int) -> asyncio.Semaphore:
         known = self._receivers.get(name)
         if known is None:
             if len(self._receivers) > 10_000:
                 self._receivers.clear()
-            known = self._receivers[name] = asyncio.Semaphore(PER_RECEIVER)
+            known = self._receivers[name] = asyncio.Semaphore(most)
         return known
 
     async def _try(

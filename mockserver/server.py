@@ -180,6 +180,10 @@ class QuickServer(Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and cycle.more_body and not cycle.response_complete:
+                # Half a request was sent; whoever sends it knows of no answer, and may never send the rest.
+                connection.transport.abort()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 while (self.server_state.connections or self.server_state.tasks) and not self.force_exit:  # noqa: ASYNC110
@@ -223,10 +227,24 @@ def make_server(app: App, *, on_ready: Callable[[], None] = lambda: None) -> Qui
     return QuickServer(config, on_ready=on_ready)
 
 
+def raise_descriptors(most: int = 16_384) -> None:
+    """Let the process open as many files and sockets as it may, up to `most`."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def run(settings: Settings, *, say: Callable[[str], None], is_coloured: bool) -> None:
     """Serve until told to stop.  Raises SpecError, SettingError, StoreError before the port is open."""
     contracts = load_contracts(settings)
     sock = listen(settings.host, settings.port)
+    raise_descriptors()
     bound = replace(settings, port=sock.getsockname()[1])
     app = App(bound, contracts, request_log=RequestLog(bound.log, is_coloured=is_coloured))
 

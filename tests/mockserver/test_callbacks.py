@@ -17,7 +17,17 @@ import pytest
 from standardwebhooks import Webhook
 
 from mockserver import callbacks as module
-from mockserver.callbacks import AT_ONCE, PER_RECEIVER, HttpSender, NotAllowedError, Policy, resolve, sign
+from mockserver.callbacks import (
+    AT_ONCE,
+    PER_HOST,
+    PER_RECEIVER,
+    HttpSender,
+    NotAllowedError,
+    Policy,
+    at_once,
+    resolve,
+    sign,
+)
 from mockserver.settings import WELL_KNOWN_SECRET, Settings
 from mockserver.store import SqliteStore
 from tests.mock import HOOK, NOON, Call, Mock, Wall, slow
@@ -796,11 +806,12 @@ def test_many_receivers_are_not_remembered_for_ever() -> None:
     with Mock() as mock:
         outbox = mock.app.outbox
         for index in range(10_500):
-            outbox._receiver(f"http://receiver{index}.test/hook")
+            outbox._path(f"http://receiver{index}.test/hook")
 
         assert len(outbox._receivers) < 1_000
-        assert outbox._receiver("http://a.test/x?task=1") is outbox._receiver("http://a.test/x?task=2")
-        assert outbox._receiver("http://a.test/x") is not outbox._receiver("http://a.test/y")
+        assert outbox._path("http://a.test/x?task=1") is outbox._path("http://a.test/x?task=2")
+        assert outbox._path("http://a.test/x") is not outbox._path("http://a.test/y")
+        assert outbox._host("http://a.test/x") is outbox._host("http://a.test/y")
 
 
 def test_what_hangs_at_one_path_holds_up_no_other_path_of_the_same_host() -> None:
@@ -816,16 +827,34 @@ def test_what_hangs_at_one_path_holds_up_no_other_path_of_the_same_host() -> Non
         assert times(mock.receivers.to(good)) == [2_000]
 
 
-def test_no_more_is_under_way_at_once_than_descriptors_allow() -> None:
+def test_what_hangs_at_many_paths_of_one_host_holds_up_no_other_host() -> None:
     with Mock() as mock:
-        for index in range(AT_ONCE + 20):
-            url = f"http://receiver.test/{index}"
+        for index in range(PER_HOST + 100):
+            url = f"http://hanging.test/{index}"
+            mock.receivers.always[url] = slow(60)
+            mock.clip(hook=url)
+        mock.clip(hook=OTHER)
+
+        mock.wait(2)
+
+        assert len(mock.receivers.calls) == PER_HOST + 1
+        assert times(mock.receivers.to(OTHER)) == [2_000]
+
+
+def test_no_more_is_under_way_at_once_than_descriptors_allow() -> None:
+    least, most = AT_ONCE
+
+    assert least <= at_once() <= most
+    with Mock() as mock:
+        mock.app.outbox._all = asyncio.Semaphore(20)
+        for index in range(30):
+            url = f"http://receiver{index}.test/"
             mock.receivers.always[url] = slow(60)
             mock.clip(hook=url)
 
         mock.wait(2)
 
-        assert len(mock.receivers.calls) == AT_ONCE
+        assert len(mock.receivers.calls) == 20
 
 
 # --- look-ups ---------------------------------------------------------------------------------------------

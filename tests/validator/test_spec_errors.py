@@ -104,6 +104,48 @@ BROKEN: dict[str, tuple[Callable[[Spec], object], str]] = {
         lambda root: body(root)["allOf"].append({"$ref": "#/components/schemas/Clip", "type": "object"}),
         BODY + "/allOf/6: assertions beside $ref are not compiled (put both into allOf)",
     ),
+    "a template that reads a member nobody sends": (
+        lambda root: template(root)["body"].update(name="$task.input#/nam"),
+        "toy.yaml#/paths/~1clips/post: '/nam', which $task.input reads, is no member of the request (did you mean '/name'?)",
+    ),
+    "a callback to a member nobody sends": (
+        lambda root: create(root)["callbacks"]["onChange"].update(
+            {"{$request.body#/hok}": create(root)["callbacks"]["onChange"].pop("{$request.body#/hook}")}
+        ),
+        "toy.yaml#/paths/~1clips/post: '/hok', which the callback onChange reads, is no member of the request (did you mean '/hook'?)",
+    ),
+    "a unique member nobody sends": (
+        lambda root: create(root)["x-task"]["unique"][0].update(pointer="/nmae"),
+        "toy.yaml#/paths/~1clips/post: '/nmae', which unique reads, is no member of the request (did you mean '/name'?)",
+    ),
+    "a link by a member nobody sends": (
+        lambda root: create(root)["responses"]["200"]["links"]["byName"].update(
+            parameters={"path.id": "$request.body#/title"}
+        ),
+        "toy.yaml#/paths/~1clips/post: '/title', which the link byName reads, is no member of the request…",
+    ),
+    "a length from a member nobody sends": (
+        lambda root: table(root).update(duration="/secs"),
+        "toy.yaml#/paths/~1clips/post: '/secs', which the duration of x-capabilities reads, is no member of the request…",
+    ),
+    "a shape from a member nobody sends": (
+        lambda root: table(root)["aspectRatio"].update({"from": ["/picture/shape"]}),
+        "toy.yaml#/paths/~1clips/post: '/picture/shape', which the aspectRatio of x-capabilities reads, is no member of the request…",
+    ),
+    "a key that the map does not have": (
+        lambda root: root["x-errors"]["cases"][-1].update(message="{$error.keys.modle}"),
+        "toy.yaml#/x-errors/cases/14: 'modle' is no key of x-capabilities (did you mean 'model'?)",
+    ),
+    "a rule that nothing uses": (
+        lambda root: root["components"]["schemas"].update(Spare={"type": "string", "x-rule": RULE}),
+        "toy.yaml#/components/schemas/Spare: rule 'toy.a.b' belongs to nothing an operation uses",
+    ),
+    "a pattern of a rule that is off": (
+        lambda root: body(root)["allOf"].insert(
+            0, {"properties": {"name": {"pattern": "[0-9{1"}}, "x-rule": {**RULE, "effect": "off"}}
+        ),
+        BODY + "/allOf/0/properties/name: …",
+    ),
     "an assertion without a rule": (
         lambda root: name(root).pop("x-rule"),
         BODY + "/properties/name: 'type' has no rule that answers for it (add an x-rule beside it)",

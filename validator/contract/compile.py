@@ -22,6 +22,7 @@ from validator.contract.model import (
     unknown_member_id,
 )
 from validator.contract.operations import compile_operation
+from validator.contract.pointers import check_names
 from validator.contract.raw import read_operations
 from validator.contract.refusals import compile_refusals
 from validator.contract.rules import RuleBook
@@ -70,6 +71,7 @@ def compile_document(document: Document, *, effects: Mapping[str, Effect] | None
     raw = dict(read_operations(document, base_path))
     operations = {name: compile_operation(bench, name, one, raw) for name, one in raw.items()}
     phrases, cases = compile_refusals(bench, operations)
+    check_names(bench, operations, raw)
     limits = _limits(bench)
     variants = _variants(bench)
     _check_effects(book)

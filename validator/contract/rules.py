@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from validator.contract.document import Document, SpecError, nearest
+from validator.contract.engine import compile_engine
 from validator.contract.expressions import ExpressionError, Json, expressions_in, format_pointer
 from validator.contract.model import RESERVED_AREA, Effect, Rule, unknown_member_id
 from validator.contract.trees import ASSERTIONS, Path, Tree, applicators, children
@@ -114,6 +115,9 @@ def assign_rules(tree: Tree, book: RuleBook, *, needs_rules: bool) -> dict[Path,
         asserted = sorted((ASSERTIONS | _FAILING) & node.keys())
         if rule is not None:
             owners[at] = rule
+            if rule.effect == "off" and "pattern" in node:
+                # It may be switched on: a pattern that cannot be read is told now.
+                compile_engine({"pattern": node["pattern"]}, document, origin)
         elif asserted and needs_rules:
             raise document.error(
                 f"'{asserted[0]}' has no rule that answers for it", origin, hint="add an x-rule beside it"
