@@ -101,7 +101,8 @@ def create(
         if value is MISSING:
             continue
         text = to_text(value)
-        if store.find(tenant.name, caller.account, one.pointer, text) is not None:
+        holder = store.find(tenant.name, caller.account, one.pointer, text)
+        if holder is not None and not _is_gone(contract, holder, now):
             return conflict_violation(one.rule, one.pointer, value)
         names[one.pointer] = text
     made = (
@@ -246,16 +247,23 @@ def read(
             task = store.find(tenant.name, caller.account, lookup.pointer, value)
         if task is None or task.account != caller.account or task.operation not in lookup.operations:
             continue
-        lifecycle = contract.operations[task.operation].lifecycle
-        assert lifecycle is not None
-        if lifecycle.retention is not None and caller.now > task.created + lifecycle.retention:
+        if _is_gone(contract, task, caller.now):
             return protocol_violation(
                 contract, "not-found", "expired", found=value[:80], value=value, operation=operation.id
             )
         if backend.settings.progress == "polls":
+            lifecycle = contract.operations[task.operation].lifecycle
+            assert lifecycle is not None
             _count_read(backend, outbox, contract, task, lifecycle, caller)
         return task
     return protocol_violation(contract, "not-found", found=value[:80], value=value, operation=operation.id)
+
+
+def _is_gone(contract: Contract, task: Task, now: int) -> bool:
+    """Tell whether the provider keeps a task no longer; the store drops it when it next looks."""
+    lifecycle = contract.operations[task.operation].lifecycle
+    assert lifecycle is not None
+    return lifecycle.retention is not None and now > task.created + lifecycle.retention
 
 
 def _count_read(
@@ -279,6 +287,10 @@ def _count_read(
     backend.store.save(caller.tenant.name, task)
 
 
+_MOST: Final = 2**40
+"""More than any list has, and as much as every store can count."""
+
+
 def list_tasks(
     backend: Backend,
     contract: Contract,
@@ -297,7 +309,9 @@ def list_tasks(
         lifecycle = contract.operations[name].lifecycle
         if lifecycle is not None and lifecycle.retention is not None:
             store.forget(tenant.name, caller.account, name, caller.now - lifecycle.retention)
-    tasks = store.page(tenant.name, caller.account, operation.of, (number - 1) * size, size)
+    tasks = store.page(
+        tenant.name, caller.account, operation.of, min((number - 1) * size, _MOST), min(size, _MOST)
+    )
     is_empty = not tasks and operation.when_empty == "not-found"
     if is_empty and not store.page(tenant.name, caller.account, operation.of, 0, 1):
         return protocol_violation(contract, "not-found", "empty", operation=operation.id)

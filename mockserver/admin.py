@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterator
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from itertools import islice
@@ -24,22 +25,20 @@ from starlette.routing import Route
 
 from mockserver.callbacks import Event, Outbox
 from mockserver.deliveries import Delivery
-from mockserver.journal import body_json
+from mockserver.journal import body_json, shown_url
 from mockserver.pipeline import AsgiScope, Receive, Send
 from mockserver.settings import Settings
 from mockserver.tasks import Task, TaskView, follow, media_url, move, states_between
 from mockserver.tenants import TENANT_NAME, Backend, Tenant, TooManyTenantsError
 from validator.contract.document import parse_yaml
 from validator.contract.durations import milliseconds
-from validator.contract.expressions import Json, iso
+from validator.contract.expressions import LATEST, Json, iso
 from validator.contract.model import Credential
 
 DESCRIPTION: Final = "admin.openapi.yaml"
 MOST_EVENTS: Final = 1_000
-LATEST: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999, the latest a date can be written for."""
-
 MAX_BODY: Final = 64 * 1024
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
 
 
 class Control(NamedTuple):
@@ -70,11 +69,11 @@ def make_admin(backend: Backend, outbox: Outbox) -> Callable[[AsgiScope, Receive
     """Return the ASGI application that steers a backend and its outbox."""
     control = Control(backend, outbox)
 
-    def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        @functools.wraps(handler)
+    def endpoint(handlers: Mapping[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             try:
                 _guard(control.settings, request)
+                handler = handlers["GET" if request.method == "HEAD" else request.method]
                 response = await handler(control, _tenant(control, request), request)
                 if control.backend.store.is_dirty:
                     await control.backend.store.committed()
@@ -84,15 +83,22 @@ def make_admin(backend: Backend, outbox: Outbox) -> Callable[[AsgiScope, Receive
 
         return answer
 
+    # One route for all methods of a path, so that a refusal of another one can name them all.
+    by_path: dict[str, dict[str, Handler]] = {}
+    for method, path, handler in ROUTES:
+        by_path.setdefault(path, {})[method] = handler
     routes = [
-        Route(f"{prefix}/__admin{path}", endpoint(handler), methods=[method])
+        Route(f"{prefix}/__admin{path}", endpoint(handlers), methods=list(handlers))
         for prefix in ("", "/t/{tenant}")
-        for method, path, handler in ROUTES
+        for path, handlers in by_path.items()
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         exception_handlers={HTTPException: _http_problem, Exception: _server_problem},
     )
+    # A path that is nearly right does not exist; a redirect would be built from whatever Host the caller names.
+    app.router.redirect_slashes = False
+    return app
 
 
 # --- who may ----------------------------------------------------------------------------------------------
@@ -189,17 +195,25 @@ def _query(request: Request, operation: str) -> dict[str, Any]:
     described = next(
         item["get"] for item in paths.values() if item.get("get", {}).get("operationId") == operation
     )
-    for node in described["parameters"]:
-        if "$ref" in node:
-            node = _description()["components"]["parameters"][node["$ref"].rpartition("/")[2]]
-        if node["in"] != "query":
-            continue
+    shared = _description()["components"]["parameters"]
+    nodes = [
+        shared[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        for node in described["parameters"]
+    ]
+    nodes = [node for node in nodes if node["in"] == "query"]
+    known = [node["name"] for node in nodes]
+    for name in request.query_params:
+        if name not in known:
+            raise ProblemError(
+                400, "Not valid", f"'{name[:80]}' is no parameter here; there are {', '.join(known)}"
+            )
+    for node in nodes:
         text, schema = request.query_params.get(node["name"]), node["schema"]
         if text is None:
             out[node["name"]] = schema.get("default")
             continue
         value: Any = text
-        if schema.get("type") == "integer" and text.lstrip("-").isdigit() and len(text) < 19:
+        if schema.get("type") == "integer" and _INTEGER.fullmatch(text):
             value = int(text)
         if not jsonschema_rs.is_valid(schema, value):
             raise ProblemError(400, "Not valid", f"{node['name']}: '{text[:80]}' is not allowed")
@@ -218,7 +232,7 @@ def _moment(value: Any) -> int:
         raise ProblemError(400, "Not valid", f"'{value[:40]}' is no date and time") from None
     moment = int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
     if not 0 <= moment <= LATEST:
-        raise ProblemError(400, "Not valid", f"'{value[:40]}' lies outside 1970 to 9999")
+        raise ProblemError(409, "Out of reach", f"'{value[:40]}' lies outside 1970 to 9999")
     return moment
 
 
@@ -324,10 +338,6 @@ async def set_clock(control: Control, tenant: Tenant, request: Request) -> Respo
     change = await _json(request, "ClockChange")
     _check_at_rest(tenant)
     mode, speed = change.get("mode"), change.get("speed")
-    if speed is not None and mode not in (None, "scaled"):
-        raise ProblemError(400, "Not valid", f"speed goes with mode scaled, not with {mode}")
-    if mode == "scaled" and speed is None:
-        raise ProblemError(400, "Not valid", "mode scaled needs a speed")
     speed = {"frozen": 0.0, "real": 1.0}.get(mode or "", speed)
     now = _moment(change["now"]) if "now" in change else None
     if now is not None and now < tenant.clock.now() and control.backend.store.count(tenant.name):
@@ -364,7 +374,7 @@ async def advance_clock(control: Control, tenant: Tenant, request: Request) -> R
         if until < start:
             raise ProblemError(409, "Back in time", f"the clock shows {iso(start)} already")
     if until > LATEST:
-        raise ProblemError(400, "Not valid", "that lies beyond the year 9999")
+        raise ProblemError(409, "Beyond the end", "that lies beyond the year 9999")
     sent = await control.outbox.advance(tenant, until)
     control.backend.save_clock(tenant)
     now = tenant.clock.now()
@@ -477,16 +487,18 @@ async def move_task(control: Control, tenant: Tenant, request: Request) -> Respo
         states = [name for name, state in lifecycle.states.items() if state.outcome == asked["outcome"]]
         if not states:
             raise ProblemError(
-                400, "No such outcome", f"no state of this provider is one of {asked['outcome']}"
+                409, "No such outcome", f"no state of this provider is one of {asked['outcome']}"
             )
         state = states[0]
     else:
         state = asked["state"]
     if state not in lifecycle.states:
-        raise ProblemError(400, "No such state", f"known are {', '.join(lifecycle.states)}")
+        raise ProblemError(409, "No such state", f"known are {', '.join(lifecycle.states)}")
     is_failure = lifecycle.states[state].outcome == "failure"
     if "message" in asked and not is_failure:
-        raise ProblemError(400, "Not valid", f"a message is shown by failed tasks only, not by {state}")
+        raise ProblemError(
+            409, "No place for a message", f"a message is shown by failed tasks only, not by {state}"
+        )
     move(
         task,
         lifecycle,
@@ -584,7 +596,7 @@ def _delivery(delivery: Delivery) -> dict[str, Json]:
         "provider": delivery.provider,
         "callback": delivery.callback,
         "state": delivery.state,
-        "url": delivery.url,
+        "url": shown_url(delivery.url),
         "status": delivery.status,
         "due": iso(delivery.due),
         "next_at": None if delivery.next_at is None else iso(delivery.next_at),

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from mockserver.artifacts import MEDIA_TYPE, Artifacts
-from mockserver.callbacks import HttpSender, Outbox, Policy, Sender
+from mockserver.callbacks import HttpSender, Outbox, Policy, Sender, decoded_secret
 from mockserver.clock import Wall, wall_ms
 from mockserver.log import RequestLog
 from mockserver.pipeline import AsgiScope, Pipeline, Receive, Send
@@ -67,6 +67,25 @@ def _check_names(settings: Settings, contracts: Mapping[str, Contract]) -> None:
         for provider in providers:
             if provider not in contracts:
                 raise SettingError(f"{option} {provider}: not served here ({', '.join(contracts)} are)")
+    for provider, secret in settings.secrets.items():
+        _check_secret(contracts[provider], secret)
+
+
+def _check_secret(contract: Contract, secret: str) -> None:
+    """Raise SettingError for a secret that nothing is signed with, or that is not in the provider's form."""
+    kinds = {
+        callback.signature.secret
+        for operation in contract.operations.values()
+        for callback in operation.callbacks
+        if callback.signature is not None
+    }
+    if not kinds:
+        raise SettingError(f"--webhook-secret {contract.id}: this provider signs nothing")
+    if "base64" in kinds and decoded_secret(secret) is None:
+        raise SettingError(
+            f"--webhook-secret {contract.id}: behind whsec_ there must be Base64,"
+            " such as whsec_dW5kZXJzdHVkeS13ZWJob29r"
+        )
 
 
 class App:
@@ -221,7 +240,7 @@ class App:
                 target=path,
                 status=200,
                 took_us=0,
-                note="packaged clip: PyAV is not installed (understudy[media])",
+                note="packaged clip: PyAV is not installed (understudy[media]), or does not work",
             )
         await _send_file(scope, send, clip.content, headers)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import io
+import logging
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ MEDIA_TYPE: Final = "video/mp4"
 PACKAGED_CLIP: Final = "clip.mp4"
 _ENCODING: Final = {"preset": "ultrafast", "crf": "51", "g": "1", "bf": "0", "x264-params": "cabac=1"}
 """Every frame a key frame; arithmetic coding, which makes a still picture a tenth of the size."""
+
+log: Final = logging.getLogger("understudy")
 
 _SAMPLE_RATE: Final = 48_000
 _FRAME_SAMPLES: Final = 1_024
@@ -58,7 +61,14 @@ class Artifacts:
             return Clip(packaged_clip(), is_packaged=True)
         content = self._clips.get(shape)
         if content is None:
-            content = await asyncio.shield(self._make(shape))
+            try:
+                content = await asyncio.shield(self._make(shape))
+            except (
+                Exception
+            ):  # a library that does not load, or lacks the encoder; each has errors of its own
+                log.exception("no clip could be made; the packaged one is served from now on")
+                self._can_make = False
+                return Clip(packaged_clip(), is_packaged=True)
         else:
             self._clips.move_to_end(shape)
         return Clip(content, is_packaged=False)

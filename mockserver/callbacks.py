@@ -240,7 +240,7 @@ def sign(secret: str, kind: str, delivery_id: str, at_s: int, body: bytes) -> tu
     """
     from standardwebhooks import Webhook
 
-    key = secret.encode() if kind == "utf8" else _decoded(secret)
+    key = secret.encode() if kind == "utf8" else decoded_secret(secret) or secret.encode()
     signature = Webhook(key).sign(
         delivery_id, datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None), body.decode()
     )
@@ -251,12 +251,13 @@ def sign(secret: str, kind: str, delivery_id: str, at_s: int, body: bytes) -> tu
     )
 
 
-def _decoded(secret: str) -> bytes:
+def decoded_secret(secret: str) -> bytes | None:
+    """Return the key in a secret that is Base64, with or without whsec_ before it; None where it is none."""
     text = secret.removeprefix("whsec_")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True) or secret.encode()
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True) or None
     except ValueError:
-        return secret.encode()
+        return None
 
 
 SIGNERS: Final[Mapping[str, Callable[[str, str, str, int, bytes], tuple[tuple[str, str], ...]]]] = {
@@ -416,8 +417,10 @@ class Outbox:
 
     def next_at(self, tenant: Tenant) -> int | None:
         """Return when the next attempt is due."""
-        heap = self._lanes(tenant).heap
-        return heap[0][0] if heap else None
+        lanes = self._lanes(tenant)
+        while lanes.heap and _head(lanes, *lanes.heap[0]) is None:
+            heapq.heappop(lanes.heap)
+        return lanes.heap[0][0] if lanes.heap else None
 
     def wake(self, tenant: Tenant) -> None:
         """Send what is due now, and set the timer for what is due next."""
@@ -485,12 +488,11 @@ class Outbox:
     def _fire(self, tenant: Tenant, lanes: _Lanes, now: int) -> None:
         while lanes.heap and lanes.heap[0][0] <= now:
             at, number, task_id = heapq.heappop(lanes.heap)
-            lane = lanes.lanes.get(task_id)
-            # A head that was canceled or overtaken leaves its entry behind.
-            if not lane or lane[0].number != number or lane[0].next_at != at or task_id in lanes.busy:
+            head = _head(lanes, at, number, task_id)
+            if head is None:
                 continue
             lanes.busy.add(task_id)
-            flight = asyncio.get_running_loop().create_task(self._attempt(tenant, lanes, lane[0]))
+            flight = asyncio.get_running_loop().create_task(self._attempt(tenant, lanes, head))
             lanes.flights.add(flight)
             flight.add_done_callback(lanes.flights.discard)
 
@@ -637,6 +639,17 @@ class _MockView:
     request_id: str
     path: str
     now: int
+
+
+def _head(lanes: _Lanes, at: int, number: int, task_id: str) -> Delivery | None:
+    """Return the delivery an entry of the heap stands for.
+
+    None for what was left behind: by a head that was canceled or overtaken, or is under way.
+    """
+    lane = lanes.lanes.get(task_id)
+    if not lane or lane[0].number != number or lane[0].next_at != at or task_id in lanes.busy:
+        return None
+    return lane[0]
 
 
 def _callback(operation: Operation, name: str) -> Callback:

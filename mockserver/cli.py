@@ -20,6 +20,7 @@ from mockserver.settings import (
     parse_progress,
     parse_variants,
 )
+from validator.options import CLEAN, Command
 
 EXIT_BROKEN: Final = 2
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
@@ -81,7 +82,17 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [name for name in provider_names() if name.startswith(incomplete)]
 
 
-@main.command(context_settings={"auto_envvar_prefix": None})
+@main.command(
+    cls=Command,
+    context_settings={"auto_envvar_prefix": None},
+    examples=(
+        ("--speed 60", "a minute passes in a second"),
+        ("--provider {provider} --port 9000", "one provider, also without a prefix"),
+        ("--store sqlite:///understudy.db", "nothing acknowledged is lost"),
+        ("--limit {provider}.credits=10", "run out of credits after ten units"),
+        ("--effect {rule}=reject", "another reading of a rule"),
+    ),
+)
 @_option("--host", env="HOST", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @_option(
     "--port",
@@ -262,18 +273,11 @@ def serve(
     secrets: tuple[str, ...],
     max_body: int,
     **plain: Any,
-) -> None:
+) -> int:
     """Serve the providers as mock servers, until Ctrl+C.
 
     Point your client's base URL at http://127.0.0.1:8700/PROVIDER and use any well-formed key. Tasks move on the
     clock, callbacks arrive, results are real MP4 files, and refusals are the provider's own.
-
-    \b
-    understudy serve --speed 60                          a minute passes in a second
-    understudy serve --provider kling --port 9000        one provider, also without a prefix
-    understudy serve --store sqlite:///understudy.db     nothing acknowledged is lost
-    understudy serve --limit kling.credits=10            run out of credits after ten units
-    understudy serve --effect kling.duration.text=reject the stricter reading of a rule
 
     Many tests can share one server: give each its own tenant by the base URL
     http://127.0.0.1:8700/t/TENANT/PROVIDER, and it has its own tasks, clock and journal.
@@ -303,6 +307,7 @@ def serve(
     except (SettingError, SpecError, StoreError) as error:
         click.echo(f"understudy serve: {error}", err=True)
         raise SystemExit(EXIT_BROKEN) from None
+    return CLEAN
 
 
 def _is_coloured(stream: Any) -> bool:

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from validator.contract.expressions import LATEST
+
 Mode = Literal["real", "scaled", "frozen"]
 
 
@@ -53,10 +55,10 @@ class Clock:
         return "frozen" if self.speed == 0 else "real" if self.speed == 1 else "scaled"
 
     def now(self) -> int:
-        """Return the time of the clock."""
+        """Return the time of the clock, which stops at the end of the year 9999."""
         if self.speed == 0:
             return self.base
-        return self.base + int((self.wall() - self.base_wall) * self.speed)
+        return min(self.base + int((self.wall() - self.base_wall) * self.speed), LATEST)
 
     def set(self, *, now: int | None = None, speed: float | None = None) -> None:
         """Move the hand to a time, change the speed, or both."""

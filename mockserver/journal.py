@@ -5,6 +5,7 @@ Credentials never leave it: one registry says which headers hold one.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -15,6 +16,9 @@ from validator.contract.expressions import Json, iso
 from validator.report import Report, report_json, size_text
 
 REDACTED: Final = "[redacted]"
+_USER: Final = re.compile(r"(?<=://)[^/?#@\s\"]+@")
+"""User name and password in a URL (RFC 3986, 3.2.1)."""
+
 _ALWAYS: Final = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie", "x-admin-token"))
 _LONGEST_TEXT: Final = 2_000
 """Characters of one string in a body that the journal shows; pictures are longer and say nothing."""
@@ -179,7 +183,16 @@ def exchange_json(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json
 
 def _target(exchange: Exchange) -> str:
     query = exchange.query.decode("latin-1")
-    return exchange.path.decode("latin-1") + (f"?{query}" if query else "")
+    return shown_url(exchange.path.decode("latin-1") + (f"?{query}" if query else ""))
+
+
+def shown_url(text: str) -> str:
+    """Return a text with the user names and passwords of its URLs replaced.
+
+    >>> shown_url("http://me:secret@receiver.example/hook")
+    'http://[redacted]@receiver.example/hook'
+    """
+    return _USER.sub(REDACTED + "@", text) if "@" in text else text
 
 
 def headers_json(headers: Iterable[tuple[bytes, bytes]], secrets: frozenset[str]) -> list[list[str]]:
@@ -215,5 +228,5 @@ def _shortened(value: Any, depth: int = 0) -> Any:
 
 def _short_text(text: str, length: int) -> str:
     if length <= _LONGEST_TEXT:
-        return text
+        return shown_url(text)
     return f"{text[:100]}… ({size_text(length)})"

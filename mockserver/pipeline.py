@@ -21,7 +21,14 @@ from mockserver.journal import LARGE_BODY, OVERHEAD, kept_body
 from mockserver.limits import LimitView
 from mockserver.log import RequestLog
 from mockserver.tasks import Task, TaskView
-from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend, Tenant, TooManyTenantsError
+from mockserver.tenants import (
+    DEFAULT_TENANT,
+    TENANT_NAME,
+    Backend,
+    NoTenantError,
+    Tenant,
+    TooManyTenantsError,
+)
 from validator.check import (
     NOTHING,
     Examination,
@@ -42,6 +49,8 @@ AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
+Origins = dict[bytes | tuple[str, str, str | bytes], str]
+"""What URLs begin with: by Host header, by (mount, base path, origin), by (prefix, tenant, Host header)."""
 
 TOKENS: Final = 10_000
 """Credentials and addresses whose reading is remembered; they are forgotten all at once."""
@@ -205,7 +214,18 @@ class Visit:
     """
 
     __slots__ = (
-        *("account", "asgi", "body", "body_fault", "desk", "examination", "headers", "is_whole", "limit"),
+        *(
+            "account",
+            "asgi",
+            "body",
+            "body_fault",
+            "desk",
+            "examination",
+            "fault",
+            "headers",
+            "is_whole",
+            "limit",
+        ),
         *("method", "mount", "now", "origins", "path", "prefix", "query", "request_id", "task", "tenant"),
     )
 
@@ -218,7 +238,7 @@ class Visit:
         path: str,
         prefix: str,
         mount: str,
-        origins: dict[bytes, str],
+        origins: Origins,
     ) -> None:
         """Take a request whose address is known."""
         self.asgi, self.headers, self.desk, self.tenant = asgi, headers, desk, tenant
@@ -232,6 +252,7 @@ class Visit:
         self.body, self.body_fault, self.is_whole = b"", "", True
         self.account = ""
         self.limit: LimitView | None = None
+        self.fault: Violation | None = None
         self.task: Task | None = None
 
     @property
@@ -252,7 +273,7 @@ class Visit:
     @property
     def base_url(self) -> str:
         """Return where the client finds the provider, its base path included."""
-        key = (self.mount + self.desk.contract.base_path + " " + self.origin).encode()
+        key = (self.mount, self.desk.contract.base_path, self.origin)
         known = self.origins.get(key)
         if known is None:
             known = self.origins[key] = self.origin + self.mount + self.desk.contract.base_path
@@ -262,7 +283,7 @@ class Visit:
     def media_base(self) -> str:
         """Return what stands before the path of a result; its URL is fetched without our header."""
         tenant = self.tenant.name
-        key = b"media " + tenant.encode() + self.headers.raw.get(b"host", b"")
+        key = (self.prefix, tenant, self.headers.raw.get(b"host", b""))
         known = self.origins.get(key)
         if known is None:
             prefix = self.prefix or ("" if tenant == DEFAULT_TENANT else f"/t/{tenant}")
@@ -310,7 +331,7 @@ class Pipeline:
         self._desks = {name: _desk(contract, backend) for name, contract in backend.contracts.items()}
         self._hosts = {host: desk for desk in self._desks.values() for host in desk.contract.hosts}
         self._only = next(iter(self._desks.values())) if len(self._desks) == 1 else None
-        self._origins: dict[bytes, str] = {}
+        self._origins: Origins = {}
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -343,7 +364,7 @@ class Pipeline:
     # --- address ------------------------------------------------------------------------------------------
 
     def _address(self, scope: AsgiScope, headers: Headers) -> Visit | Nowhere:
-        """Find tenant and provider: by the path, by the Host, or because only one can be meant."""
+        """Find the tenant, by the path or by a header, then the provider."""
         path: str = scope["raw_path"].decode("latin-1")
         prefix, name = "", DEFAULT_TENANT
         if path.startswith("/t/"):
@@ -353,13 +374,33 @@ class Pipeline:
             name = headers["x-mock-tenant"]
         tenant = self._backend.tenants.get(name)
         if tenant is None:
-            if not TENANT_NAME.fullmatch(name):
-                detail = "a tenant is named by up to 64 letters, digits, dots, dashes and underscores"
-                return Nowhere(400, "No such tenant", detail)
             try:
+                if not TENANT_NAME.fullmatch(name):
+                    raise NoTenantError(
+                        "a tenant is named by up to 64 letters, digits, dots, dashes and underscores"
+                    )
                 tenant = self._backend.tenant(name)
-            except TooManyTenantsError as error:
-                return Nowhere(429, "Too many tenants", str(error))
+            except (NoTenantError, TooManyTenantsError) as error:
+                return self._without_tenant(scope, headers, path, prefix, error)
+        return self._at(scope, headers, tenant, path, prefix)
+
+    def _without_tenant(
+        self, scope: AsgiScope, headers: Headers, path: str, prefix: str, error: Exception
+    ) -> Visit | Nowhere:
+        """Refuse for a tenant there cannot be: as the provider where one is meant, else in our own voice."""
+        visit = self._at(scope, headers, self._backend.tenant(DEFAULT_TENANT), path, prefix)
+        if isinstance(visit, Visit):
+            kind: Any = "unavailable" if isinstance(error, TooManyTenantsError) else "no-route"
+            visit.fault = protocol_violation(visit.desk.contract, kind, found=str(error))
+            return visit
+        if isinstance(error, TooManyTenantsError):
+            return Nowhere(429, "Too many tenants", str(error))
+        return Nowhere(400, "No such tenant", str(error))
+
+    def _at(
+        self, scope: AsgiScope, headers: Headers, tenant: Tenant, path: str, prefix: str
+    ) -> Visit | Nowhere:
+        """Find the provider: by the path below the tenant, by the Host, or because only one can be meant."""
         slash = path.find("/", 1)
         first = path[1:slash] if slash > 0 else path[1:]
         desk = self._desks.get(first)
@@ -414,8 +455,12 @@ class Pipeline:
         """Judge and act; everything here happens at one instant of the tenant's clock."""
         contract = visit.desk.contract
         examination = visit.examination = Examination(_NO_REPORT)
+        if visit.fault is not None:
+            return self._refuse(visit, [visit.fault])
         found = find_operation(contract, "GET" if visit.method == "HEAD" else visit.method, visit.path)
         if isinstance(found, Violation):
+            if visit.desk.counts_requests:
+                self._count_stray(visit)
             return self._refuse(visit, [found])
         operation, examination.path = found
         examination.operation = operation
@@ -507,6 +552,12 @@ class Pipeline:
             tokens.clear()
         tokens[token] = float("inf") if expires is None else expires
         return None
+
+    def _count_stray(self, visit: Visit) -> None:
+        """Count a request that leads nowhere: its answer, too, tells a known key how much is left."""
+        plan = next(iter(visit.desk.plans.values()))
+        if plan.credentials and self._authorise(visit, plan) is None:
+            self._count(visit, plan.operation)
 
     def _count(self, visit: Visit, operation: Operation) -> Violation | None:
         """Count the request against its account's windows."""
@@ -603,6 +654,10 @@ class Pipeline:
         headers = _first_headers(answer.media_type, evidence)
         headers.append((b"x-mock-request-id", visit.request_id.encode()))
         headers += [(name.lower().encode("latin-1"), _header_bytes(value)) for name, value in answer.headers]
+        if answer.status == 405 and refusal.decisive.allowed:
+            # Source: RFC 9110, 15.5.6: a 405 comes with what the path does take; HEAD is taken with GET.
+            allowed = refusal.decisive.allowed.replace("GET", "GET, HEAD")
+            headers.append((b"allow", _header_bytes(allowed)))
         rules = ", ".join(dict.fromkeys(one.rule for one in violations))
         headers.append((b"x-mock-violations", rules.encode()))
         return Answer(answer.status, headers, orjson.dumps(answer.body))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
@@ -25,6 +26,10 @@ WELL_KNOWN_SECRET: Final = "understudy-webhook-secret"  # noqa: S105 - printed a
 
 FASTEST: Final = 1_000_000
 """Virtual seconds per second at most; beyond that, dates have no year any more."""
+
+_HOST_NAME: Final = re.compile(
+    r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
+)
 
 UNITS: Final = ("requests", "concurrent-tasks", "credits")
 
@@ -108,7 +113,22 @@ class Settings:
             raise SettingError(
                 f"host {self.host} can be reached by others: give --admin-token, so that they cannot steer the server"
             )
+        for entry in self.callback_allow:
+            _check_receiver(entry)
         _ = self.sqlite_path
+
+
+def _check_receiver(entry: str) -> None:
+    """Raise SettingError for an entry that is neither a host name nor an address nor a network."""
+    if _HOST_NAME.fullmatch(entry):
+        return
+    try:
+        ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        hint = "without http:// and port" if "://" in entry or ":" in entry else "such as 10.0.0.0/8"
+        raise SettingError(
+            f"callback-allow '{entry}': write a host name, an address or a network, {hint}"
+        ) from None
 
 
 def parse_progress(text: str) -> tuple[Progress, int]:
@@ -152,8 +172,8 @@ def parse_limits(texts: Sequence[str]) -> dict[tuple[str, str], float | None]:
             quota = float(value)
         except ValueError:
             raise SettingError(f"limit '{text}': '{value}' is neither a number nor 'on'") from None
-        if not 0 < quota < math.inf:
-            raise SettingError(f"limit '{text}': must be a number above 0")
+        if not 0 <= quota < math.inf:
+            raise SettingError(f"limit '{text}': must be 0 or more")
         out[provider, unit] = quota
     return out
 

@@ -99,11 +99,15 @@ def move(task: Task, lifecycle: Lifecycle, state: str, now: int, *, failure: str
 
 
 def follow(task: Task, lifecycle: Lifecycle) -> None:
-    """Append the usual course from the task's last state on, for a clock that moves tasks."""
+    """Append the usual course from the task's last state on, for a clock that moves tasks.
+
+    A task that would have failed no longer does: on that course nothing fails.
+    """
     at, state = task.timeline[-1]
     names = [name for _, name in lifecycle.success]
     if state not in names:
         return
+    task.failure = None
     start = lifecycle.success[names.index(state)][0]
     later = lifecycle.success[names.index(state) + 1 :]
     task.timeline = (*task.timeline, *((at + offset - start, name) for offset, name in later))

@@ -20,6 +20,10 @@ DEFAULT_TENANT: Final = "default"
 TENANT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+class NoTenantError(ValueError):
+    """A name that no tenant can have."""
+
+
 class TooManyTenantsError(RuntimeError):
     """No further tenant can be made."""
 

@@ -1,7 +1,7 @@
 """What a provider's contract says about a request, before it is sent.
 
->>> from validator import HttpRequest, check, load
->>> check(load("kling"), HttpRequest.from_json("GET", "/v1/videos/image2video", None)).verdict
+>>> from validator import HttpRequest, check, load, provider_names
+>>> check(load(provider_names()[0]), HttpRequest.from_json("GET", "/nowhere", None)).verdict
 'refused'
 """
 

@@ -93,7 +93,7 @@ def recognise(request: HttpRequest, library: Library, *, is_archived: bool = Fal
 
 
 def _below_base(path: str) -> str:
-    """Return what follows a base URL that is filled in later: `$BASE/v1/x` is /v1/x."""
+    """Return what follows a base URL that is filled in later: `$BASE/a/b` is /a/b."""
     return "/" + path.partition("/")[2]
 
 

@@ -154,7 +154,11 @@ MISTAKES = {
     "credential-unknown": (("--credential", "klign=key"), "klign"),
     "limit-unit": (("--limit", "kling.coins=3"), "requests, concurrent-tasks, credits"),
     "limit-number": (("--limit", "kling.credits=many"), "'many' is neither a number nor 'on'"),
-    "limit-zero": (("--limit", "kling.credits=0"), "above 0"),
+    "limit-negative": (("--limit", "kling.credits=-1"), "0 or more"),
+    "receiver-url": (("--callback-allow", "http://hooks.test"), "without http:// and port"),
+    "receiver-network": (("--callback-allow", "10.0.0.0/99"), "a network"),
+    "secret-form": (("--webhook-secret", "kling=whsec_!!!"), "there must be Base64"),
+    "secret-unused": (("--webhook-secret", "modellix=abc"), "signs nothing"),
     "limit-nan": (("--limit", "kling.credits=nan"), "kling.credits=nan"),
     "limit-infinite": (("--limit", "kling.credits=inf"), "kling.credits=inf"),
     "speed-too-high": (("--speed", "1e12"), "at most 1,000,000"),
@@ -896,8 +900,23 @@ def test_tenants_and_tasks_have_bounds_that_are_told(start: Start) -> None:
     more = create(World(server, "two"))
 
     assert (full.status_code, full.json()["code"]) == (503, 5001)
-    assert (more.status_code, more.json()["title"]) == (429, "Too many tenants")
-    assert "--max-tenants" in more.json()["detail"]
+    # In the provider's voice, because it was the provider that was called; why is in the journal.
+    assert (more.status_code, more.json()["code"]) == (503, 5001)
+    (kept,) = World(server, "default").admin("GET", "/requests")["requests"]
+    assert "--max-tenants" in kept["report"]["violations"][0]["found"]
+
+
+def test_an_account_without_units_is_told_so(start: Start) -> None:
+    refused = create(World(start("--limit", "kling.credits=0"), "poor"))
+
+    assert (refused.status_code, refused.json()["code"]) == (429, 1102)
+
+
+def test_a_name_no_tenant_can_have_is_refused_by_the_provider(server: Running) -> None:
+    answer = httpx.get(f"{server.origin}/t/a%20b/kling/account/costs")
+
+    assert (answer.status_code, answer.json()["message"]) == (404, "No message available")
+    assert answer.headers["x-mock-violations"] == "kling.request.no-route"
 
 
 def test_the_journal_keeps_the_newest(start: Start) -> None:

@@ -6,6 +6,7 @@ import math
 
 from mockserver.clock import Clock, stopwatch, wall_ms
 from tests.mock import NOON, Wall
+from validator.contract.expressions import iso
 
 
 def test_a_real_clock_shows_the_wall() -> None:
@@ -88,3 +89,13 @@ def test_the_wall_is_in_milliseconds_since_1970() -> None:
 
 def test_the_stopwatch_goes_forward() -> None:
     assert stopwatch() <= stopwatch()
+
+
+def test_a_fast_clock_stops_at_the_last_day_a_date_can_be_written_for() -> None:
+    wall = Wall()
+    clock = Clock.real(wall, speed=1_000_000)
+
+    wall.at += 10_000_000_000
+
+    assert "9999-12-31T23:59:59.999Z" == iso(clock.now())
+    assert "9999-12-31T23:59:59.999Z" == iso(clock.now() + 1)

@@ -117,5 +117,5 @@ def test_a_request_is_logged_with_its_task_and_its_rules() -> None:
     assert f"200  POST  /toy/api/clips  task {task}  broke toy.clip.old" in lines[0]
     assert "400  POST  /t/ci/toy/api/clips  broke toy.clip.prompt" in lines[1]
     assert "tenant ci" in lines[1]
-    assert "400  GET   /nowhere  No such tenant" in lines[2]
+    assert "404  GET   /nowhere  broke toy.request.no-route" in lines[2]
     assert len(lines) == 3

@@ -1,6 +1,6 @@
 """Runtime expressions and templates: parsed once, evaluated often.
 
-An expression is OpenAPI's runtime expression (`$request.body#/callback_url`) or one of our roots
+An expression is OpenAPI's runtime expression (`$request.body#/callbackUrl`) or one of our roots
 (`$task.output.url`).  This module knows what an expression may say, not where its values come from:
 those arrive as a :class:`Scope`.
 
@@ -292,6 +292,10 @@ def _list(prefix: str, names: Mapping[str, object] | tuple[str, ...]) -> str:
 # --- evaluation -------------------------------------------------------------------------------------------
 
 
+LATEST: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999, the latest a date can be written for; what is later is written so, too."""
+
+
 def iso(milliseconds: int) -> str:
     """Return UTC in the form APIs print, to the millisecond.
 
@@ -303,7 +307,7 @@ def iso(milliseconds: int) -> str:
 
 def iso_naive(milliseconds: int) -> str:
     """Return the same time without a zone, for providers that write it their own way."""
-    seconds, rest = divmod(milliseconds, 1000)
+    seconds, rest = divmod(min(milliseconds, LATEST), 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}"
 
 

@@ -65,9 +65,9 @@ def _converter(schema: Json) -> Callable[[str], Json]:
     kinds = schema.get("type", "string") if isinstance(schema, dict) else "string"
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if "integer" in kinds:
-        return lambda text: int(text) if re.fullmatch(r"-?\d{1,18}", text, re.ASCII) else text
+        return lambda text: int(text) if re.fullmatch(r"-?\d{1,400}", text, re.ASCII) else text
     if "number" in kinds:
-        return lambda text: float(text) if re.fullmatch(r"-?\d{1,18}(\.\d+)?", text, re.ASCII) else text
+        return lambda text: float(text) if re.fullmatch(r"-?\d{1,300}(\.\d+)?", text, re.ASCII) else text
     if "boolean" in kinds:
         return lambda text: {"true": True, "false": False}.get(text, text)
     return lambda text: text

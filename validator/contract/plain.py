@@ -8,11 +8,34 @@ from typing import Any, Final
 
 from validator.contract.capabilities import capability_schemas, compile_capabilities
 from validator.contract.document import Document
+from validator.contract.engine import compile_engine
 from validator.contract.expressions import Json
 from validator.contract.model import Capabilities, Contract, Rule, unknown_member_id
 from validator.contract.rules import RuleBook, assign_rules
 from validator.contract.schemas import carrier_pattern
 from validator.contract.trees import ANNOTATIONS, ASSERTIONS, Path, find, inline, place, standing
+
+BEYOND_PLAIN: Final[Mapping[str, str]] = {
+    # Keyword or kind of a finding to why no schema of a request can say it.
+    "mediaTypes": "what a picture's bytes are",
+    "maxBytes": "how large the file in a data URI is; of bare Base64 the length of the text says it",
+    "minWidth": "a picture's pixels",
+    "minHeight": "a picture's pixels",
+    "aspectRatio": "a picture's pixels",
+    "sameAspectRatio": "the pixels of several pictures",
+    "sameSize": "the pixels of several pictures",
+    "unauthorized": "how a key or a token is written, who knows it, and when it counts; only that one is needed",
+    "conflict": "what the account has sent before",
+    "not-found": "which tasks there are",
+    "quota-exhausted": "how many credits are left",
+    "concurrency-exceeded": "how many tasks are running",
+    "rate-limited": "how often was asked",
+    "too-large": "bytes on the wire, which are no JSON yet",
+}
+"""What is refused and the plain form cannot say: properties of `x-image`, and kinds of findings."""
+
+_KEPT: Final = ANNOTATIONS - {"format"}
+"""Annotations that no tool takes for a rule; `format` says less than the pattern beside it, or more."""
 
 _COPIED: Final = ASSERTIONS - {"required", "dependentRequired"}
 """Assertions that say the same in the plain form; the others ask whether a member is absent."""
@@ -42,6 +65,9 @@ def plain_schema(node: Json, path: Path, *, book: RuleBook) -> Json:
     return plain.visit(root, ())
 
 
+_NOTHING: Final[Json] = {"not": {}}
+
+
 @dataclass(slots=True)
 class _Plain:
     """Builds the plain schema; every method keeps the verdict, given that absent members count as missing."""
@@ -58,11 +84,11 @@ class _Plain:
             return node
         rule = self.ruled.get(at)
         holds = rule is None or rule.effect == "reject"
-        out: dict[str, Json] = {name: node[name] for name in node if name in ANNOTATIONS}
+        out: dict[str, Json] = {name: node[name] for name in node if name in _KEPT}
         conditions: list[Json] = []
         if holds:
             out |= {name: node[name] for name in node if name in _COPIED}
-            conditions += self._required(node)
+            conditions += self._required(node, holds)
             conditions += self._image(node)
         is_structure = node.get("type") == "object" and "properties" in node and not is_conditional
         self._applicators(node, at, holds, out, conditions, is_conditional=is_conditional)
@@ -89,13 +115,14 @@ class _Plain:
         *,
         is_conditional: bool,
     ) -> None:
+        needed = self._needed(node, holds)
         for key, child, is_in_place in standing(node, holds):
             below = is_conditional or (is_in_place and key[0] != "allOf")
             schema = self.visit(child, (*at, *key), is_conditional=below)
             if key[0] == "allOf" and schema in (True, {}):
                 continue
             if key[0] == "properties" and self.absent:
-                schema = self._or_absent(schema)
+                schema = self._and_present(schema) if key[1] in needed else self._or_absent(schema)
             elif key[0] == "dependentSchemas":
                 conditions.append({"if": self._present(str(key[1])), "then": schema})
                 continue
@@ -107,26 +134,56 @@ class _Plain:
         for name, others in (node.get("dependentRequired", {}) if holds else {}).items():
             conditions += [{"if": self._present(name), "then": self._present(other)} for other in others]
 
-    def _required(self, node: Mapping[str, Any]) -> list[Json]:
-        if not self.absent:
-            return [{"required": node["required"]}] if "required" in node else []
-        return [self._present(name) for name in node.get("required", ())]
+    def _needed(self, node: Mapping[str, Any], holds: bool) -> frozenset[str]:
+        """Return the members that are required here, and of which this node says more."""
+        if not holds or not self.absent:
+            return frozenset()
+        return frozenset(node.get("required", ())) & frozenset(node.get("properties", ()))
+
+    def _required(self, node: Mapping[str, Any], holds: bool) -> list[Json]:
+        names = node.get("required", ())
+        needed = self._needed(node, holds)
+        # What is said of a needed member says that it is there, too; see _and_present.
+        known = [name for name in names if name in needed or not self.absent]
+        out: list[Json] = [{"required": known}] if known else []
+        return out + [self._present(name) for name in names if name not in known]
 
     def _present(self, name: str) -> dict[str, Json]:
         if not self.absent:
             return {"required": [name]}
         return {"required": [name], "properties": {name: {"not": {"enum": list(self.absent)}}}}
 
+    def _and_present(self, schema: Json) -> Json:
+        """Return the schema of a member that is there, and is what `schema` says."""
+        taken = self._absent_in(schema)
+        if schema is True or schema == {}:
+            return {"not": {"enum": taken}}
+        if not taken or schema is False:
+            return schema
+        if "enum" in schema:
+            return {**schema, "enum": [value for value in schema["enum"] if value not in taken]}
+        return _with_conditions(schema, [{"not": {"enum": taken}}])
+
     def _or_absent(self, schema: Json) -> Json:
+        """Return the schema of a member that need not be there, and is what `schema` says where it is."""
         if schema is True:
             return True
-        if schema is False:
+        if schema is False or schema == _NOTHING:
             return {"enum": list(self.absent)}
         outside = {name: schema[name] for name in schema if name in ANNOTATIONS}
         inside = {name: schema[name] for name in schema if name not in ANNOTATIONS}
-        if not inside:
-            return outside
-        return {**outside, "anyOf": [{"enum": list(self.absent)}, inside]}
+        others = [value for value in self.absent if value not in self._absent_in(schema)]
+        if not inside or not others:
+            return schema
+        if inside.keys() in ({"enum"}, {"const"}):
+            values = inside["enum"] if "enum" in inside else [inside["const"]]
+            return {**outside, "enum": [*others, *values]}
+        return {**outside, "anyOf": [{"enum": others}, inside]}
+
+    def _absent_in(self, schema: Json) -> list[Json]:
+        """Return the absent values that a schema takes."""
+        is_valid = compile_engine(schema, self.document, ()).is_valid
+        return [value for value in self.absent if is_valid(value)]
 
     def _image(self, node: Mapping[str, Any]) -> list[Json]:
         word = node.get("x-image")
@@ -201,19 +258,49 @@ def plain(contract: Contract) -> dict[str, Json]:
 def plain_document(document: Document, book: RuleBook) -> dict[str, Json]:
     """Return the whole document as OpenAPI 3.1 that any tool can read and enforce; raises SpecError."""
     out: dict[str, Json] = _without_words(document.root)
+    components = out.get("components", {})
+    for name, node in document.root.get("components", {}).get("parameters", {}).items():
+        components["parameters"][name] = _parameter(node, ("components", "parameters", name), book=book)
     for template, item in document.root["paths"].items():
         resolved, at = document.resolve(item, ("paths", template))
+        plain_item = out["paths"][template] = _without_words(resolved)
+        _parameters(resolved, plain_item, at, book=book)
         for method, operation in resolved.items():
-            if isinstance(operation, dict) and "requestBody" in operation:
+            if not isinstance(operation, dict):
+                continue
+            _parameters(operation, plain_item[method], (*at, method), book=book)
+            if "requestBody" in operation:
                 body, body_at = document.resolve(operation["requestBody"], (*at, method, "requestBody"))
                 plain = _without_words(body)
                 for media_type, media in body["content"].items():
                     path = (*body_at, "content", media_type, "schema")
                     plain["content"][media_type]["schema"] = plain_schema(media["schema"], path, book=book)
-                out["paths"][template][method]["requestBody"] = plain
-    components = out.get("components", {})
+                plain_item[method]["requestBody"] = plain
     components.pop("requestBodies", None)
     _drop_unused(out, components)
+    return out
+
+
+def _parameters(holder: Json, out: Json, at: Path, *, book: RuleBook) -> None:
+    """Put the plain form of a path item's or an operation's own parameters in place."""
+    if "parameters" in holder:
+        out["parameters"] = [
+            _parameter(node, (*at, "parameters", index), book=book)
+            for index, node in enumerate(holder["parameters"])
+        ]
+
+
+def _parameter(node: Json, at: Path, *, book: RuleBook) -> Json:
+    """Return a parameter that refuses what the provider refuses and nothing else; a reference stays one."""
+    out: dict[str, Json] = _without_words(node)
+    if "schema" not in node:
+        return out
+    path = (*at, "schema")
+    out["schema"] = plain_schema(node["schema"], path, book=book)
+    rule = assign_rules(inline(book.document, node["schema"], path), book, needs_rules=False).get(())
+    if rule is not None and rule.effect != "reject" and node["in"] != "path":
+        # Its absence breaks the same rule.
+        out.pop("required", None)
     return out
 
 
