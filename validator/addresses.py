@@ -60,6 +60,9 @@ def recognise(request: HttpRequest, library: Library, *, is_archived: bool = Fal
     host = (parts.hostname or "").rstrip(".")
     owner = next((one for one in library.contracts.values() if host in one.hosts), None)
     path = request.path if request.path.startswith("/") else _below_base(request.path)
+    if path == "/" != request.path:
+        hint = "set it in the text before, or write the path behind it"
+        return Unknown(f"the whole address is filled in later: {request.url[:80]}", hint)
     nobody = f"no provider has the host {host[:80]}"
     if owner is None:
         steps = _below_tenant(path)

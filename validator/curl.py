@@ -37,7 +37,8 @@ class CurlRequest:
 
 def curl_requests(text: str) -> Iterator[CurlRequest]:
     """Yield the requests of every curl command in a shell or batch file, or in the code of a Markdown page."""
-    for command in commands(_only_code(text)):
+    values: dict[str, Word] = {}
+    for command in (one for code in _code(text) for one in commands(code, values)):
         if command.fault:
             # An apostrophe in prose is nobody's fault.
             if holds_curl(command.passed):
@@ -55,6 +56,7 @@ def holds_curl(text: str) -> bool:
 
 _CURL: Final = re.compile(r"(?:^|[\s;|&(`$])(?:[\w./\\:-]*[/\\])?curl(?:\.exe)?[ \t]+\S", re.MULTILINE)
 _FENCE: Final = re.compile(r"^[ \t]*(```|~~~)")
+_SETTING: Final = re.compile(r"^[ \t]*(?:\$ )?(?:export )?[A-Za-z_]\w*=", re.MULTILINE)
 _PROGRAM: Final = re.compile(r"(?:.*[/\\])?curl(?:\.exe)?", re.IGNORECASE)
 _BEFORE: Final = frozenset(
     (
@@ -65,19 +67,32 @@ _BEFORE: Final = frozenset(
 """Words that stand before a command without being part of it: prompts, keywords of shells, and the like."""
 
 
-def _only_code(text: str) -> str:
-    """Return a text with the prose of a Markdown page blanked, so that no apostrophe opens a quote."""
+def _code(text: str) -> Iterator[str]:
+    """Yield a text, or each block of code of a Markdown page, with the lines before it blank.
+
+    Each block may be for another shell, and what is open in one ends there; but a block may set what the
+    next ones use.
+    """
     if not _FENCE.search(text) and "\n```" not in text and "\n~~~" not in text:
-        return text
-    out, fence = [], ""
-    for line in text.splitlines():
+        yield text
+        return
+    fence, begin, block = "", 0, list[str]()
+    for number, line in enumerate(text.splitlines(), start=1):
         found = _FENCE.match(line)
-        if found and (not fence or found[1] == fence):
-            fence = "" if fence else found[1]
-            out.append("")
+        if found and not fence:
+            fence, begin, block = found[1], number, []
+        elif found and found[1] == fence:
+            fence = ""
+            yield from _block("\n".join(block) + "\n", begin)
         else:
-            out.append(line if fence else "")
-    return "\n".join(out) + "\n"
+            block.append(line)
+    if fence:
+        yield from _block("\n".join(block) + "\n", begin)
+
+
+def _block(code: str, begin: int) -> Iterator[str]:
+    if holds_curl(code) or _SETTING.search(code):
+        yield "\n" * begin + code
 
 
 def _arguments(command: Command) -> list[Word] | None:

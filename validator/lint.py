@@ -123,22 +123,27 @@ def choose_operation(
     if wanted is not None:
         return contract.operations[wanted], ""
     taking = [one for one in contract.operations.values() if one.body is not None]
+    if not taking:
+        return Unknown(f"no operation of {contract.id} takes a body", "give the whole request, with its URL")
     if len(taking) == 1:
         return taking[0], f"taken for {taking[0].id}, the only operation with a body"
     by_name = [one for one in taking if _is_named(one.id, name)]
     if len(by_name) == 1:
         return by_name[0], f"taken for {by_name[0].id} by the name of the file"
-    fitting = [one for one in taking if _knows_all(contract, one, request)]
+    strange = {one.id: _strange_members(contract, one, request) for one in taking}
+    fewest = min(strange.values())
+    fitting = [one for one in taking if strange[one.id] == fewest]
     ids = ", ".join(one.id for one in fitting)
     if len(fitting) == 1:
-        return fitting[0], f"taken for {ids}, the only operation that knows all its members"
+        knows = "knows most of its members" if fewest else "knows all its members"
+        return fitting[0], f"taken for {ids}, the only operation that {knows}"
     taken = [one for one in fitting if _is_taken(contract, one, request)]
     if len(taken) == 1:
         return taken[0], f"taken for {taken[0].id}, the only operation that would take it"
-    if fitting and all(one.body is fitting[0].body for one in fitting):
+    if all(one.body is fitting[0].body for one in fitting):
         return fitting[0], f"taken for {fitting[0].id}; {ids} take the same body"
     return Unknown(
-        f"the body may be for {ids}" if fitting else "no operation knows all members of the body",
+        "no operation knows all members of the body" if fewest else f"the body may be for {ids}",
         f"give --operation, one of {', '.join(one.id for one in taking)}",
     )
 
@@ -154,11 +159,10 @@ def _is_taken(contract: Contract, operation: Operation, request: HttpRequest) ->
     return examine(contract, request, operation=operation.id).report.verdict != "refused"
 
 
-def _knows_all(contract: Contract, operation: Operation, request: HttpRequest) -> bool:
+def _strange_members(contract: Contract, operation: Operation, request: HttpRequest) -> int:
+    """Return how many members of a body an operation does not know."""
     report = examine(contract, request, operation=operation.id).report
-    return not any(
-        one.keyword == "additionalProperties" or one.kind == "malformed" for one in report.violations
-    )
+    return sum(one.keyword == "additionalProperties" for one in report.violations)
 
 
 # --- what is not there ------------------------------------------------------------------------------------

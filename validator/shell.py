@@ -40,13 +40,16 @@ class Command:
     passed: str = ""
 
 
-def commands(text: str) -> Iterator[Command]:
-    """Yield the commands of a text, those inside substitutions before the one that holds them."""
+def commands(text: str, values: dict[str, Word] | None = None) -> Iterator[Command]:
+    """Yield the commands of a text, those inside substitutions before the one that holds them.
+
+    `values` are the variables that are known; those of the text are added, for a text that goes on with it.
+    """
     text = text.replace("\r\n", "\n")
     if _CMD.search(text) and not re.search(r"\\\n", text):
         yield from _cmd_commands(text)
     else:
-        yield from _posix_commands(text)
+        yield from _posix_commands(text, {} if values is None else values)
 
 
 # --- POSIX ------------------------------------------------------------------------------------------------
@@ -94,9 +97,8 @@ class _Source:
         return self.first_line + bisect.bisect_left(self._ends, at)
 
 
-def _posix_commands(text: str) -> Iterator[Command]:
+def _posix_commands(text: str, values: dict[str, Word]) -> Iterator[Command]:
     source = _Source(text)
-    values: dict[str, Word] = {}
     start = 0
     while start < len(text):
         shell = _Shell(source=source, at=start, values=values)
@@ -266,13 +268,19 @@ class _Shell:
 
     def _assign(self, words: list[Word]) -> bool:
         """Remember the variables of a command that is nothing but assignments; tell whether it is."""
-        rest = words[1:] if words[0].text in _DECLARING else words
+        # A page shows the prompt before it.
+        words = words[1:] if words[0].text in ("$", "%") else words
+        rest = words[1:] if words and words[0].text in _DECLARING else words
         rest = [word for word in rest if not word.text.startswith("-") or rest is words]
         if not rest or not all(_ASSIGNMENT.match(word.text) for word in rest):
             return False
         for word in rest:
             name, _, value = word.text.partition("=")
-            self.values[name] = Word(value, word.open)
+            if any(one.startswith(("$(", "`")) for one in word.open):
+                # What a command prints stays under its name: its text would be mistaken for the value.
+                self.values[name] = Word(f"${name}", (f"${name}",))
+            else:
+                self.values[name] = Word(value, word.open)
         return True
 
     # --- words --------------------------------------------------------------------------------------------

@@ -92,6 +92,15 @@ def test_the_host_of_somebody_else_is_nobody(url: str) -> None:
     assert not place.is_ours
 
 
+@pytest.mark.parametrize("url", ["$URL", "${BASE_URL}", "{{url}}", "$BASE/", "<url>"])
+@pytest.mark.parametrize("library", [ALL, TOY])
+def test_an_address_that_is_not_there_is_told(url: str, library: Library) -> None:
+    place = found(url, library)
+
+    assert isinstance(place, Unknown)
+    assert f"the whole address is filled in later: {url}" == place.problem
+
+
 def test_a_path_of_several_providers_is_told() -> None:
     twin = dataclasses.replace(contract("toy"), id="twin")
     library = Library(contracts={"toy": contract("toy"), "twin": twin})

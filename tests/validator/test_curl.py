@@ -177,3 +177,49 @@ def test_an_open_quote_of_prose_is_no_fault() -> None:
     page = 'curl https://x/y\nThe answer is described in "Tasks.\nNothing is closed here.\n'
 
     assert [(1, "")] == [(one.line, one.fault) for one in curl_requests(page)]
+
+
+PAGE = """
+Set it once; it's needed below:
+
+```sh
+$ BASE=https://x/v1
+$ TASK=$(curl -s "$BASE/tasks" -d 'a b' | jq -r .id)
+```
+
+```yaml
+note: it's not for a shell
+```
+
+```bat
+curl "https://x/cmd" ^
+  -H "A: \\"b\\""
+```
+
+```bash
+curl "$BASE/tasks/$TASK"
+curl 'https://x/open
+```
+
+```
+curl https://x/last
+"""
+
+
+def test_each_block_of_a_page_is_read_in_its_own_shell_and_keeps_what_was_set() -> None:
+    assert [
+        (6, "https://x/v1/tasks", ""),
+        (14, "https://x/cmd", ""),
+        (19, "https://x/v1/tasks/$TASK", ""),
+        (20, "", "the quote ' of line 20 is not closed"),
+        (24, "https://x/last", ""),
+    ] == [(one.line, one.url, one.fault) for one in curl_requests(PAGE)]
+
+
+def test_what_a_command_prints_stays_under_its_name() -> None:
+    found = list(
+        curl_requests('A=$(curl https://x/1)\nB=`curl https://x/2`\nC="$A"\ncurl https://x/$A/$B/$C\n')
+    )
+
+    assert "https://x/$A/$B/$A" == found[-1].url
+    assert {"$A", "$B"} == set(found[-1].open)

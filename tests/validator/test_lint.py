@@ -171,6 +171,36 @@ def test_the_operation_is_told_by_name_or_body(text: str, library: Library, name
     assert note == body(text, library, name=name).note
 
 
+def test_a_typing_mistake_does_not_hide_the_operation() -> None:
+    one = body('{"prompt": "a", "duratoin": 5}', MAGNIFIC)
+    most = body(
+        '{"image": "https://example.com/a.png", "static_mask": "https://example.com/b.png", "x": 1}', MAGNIFIC
+    )
+
+    assert "taken for createTextToVideo, the only operation that would take it" == one.note
+    assert "taken for createImageToVideo, the only operation that knows most of its members" == most.note
+    assert ["magnific.request.unknown-member"] == rules(one) == rules(most)
+
+
+def test_a_body_that_is_no_json_is_told_by_every_operation() -> None:
+    (found,) = read_requests(b"{", name="body.json", form="json")
+
+    assert "no JSON" in judge(found, MAGNIFIC).problem
+
+
+def test_a_body_for_a_provider_that_takes_none_is_told() -> None:
+    toy = contract("toy")
+    reading = {name: one for name, one in toy.operations.items() if one.body is None}
+    library = Library(contracts={"toy": replace(toy, operations=reading)}, provider="toy")
+
+    one = body("{}", library)
+
+    assert ("no operation of toy takes a body", "give the whole request, with its URL") == (
+        one.problem,
+        one.hint,
+    )
+
+
 def test_operations_with_the_same_body_are_all_the_same() -> None:
     one = body('{"image": "https://example.com/a.png"}', MODELLIX)
 
@@ -254,6 +284,8 @@ def test_a_placeholder_is_seen(value: str) -> None:
             "key1",
             "Bearer k",
             "",
+            "x" * 400,
+            "<" + "a" * 400 + ">",
         )
     ],
 )
