@@ -176,6 +176,9 @@ class App:
 
     def _directory(self, scope: AsgiScope) -> dict[str, Any]:
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        if not host:
+            # HTTP/1.0 need not name one.
+            host = "{}:{}".format(*(scope.get("server") or ("127.0.0.1", self.settings.port)))
         origin = f"{scope.get('scheme', 'http')}://{host}"
         return {
             "name": "understudy",

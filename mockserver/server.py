@@ -32,6 +32,13 @@ from validator.contract.model import Contract, Credential, Operation
 STOP_S: Final = 5.0
 """Seconds that requests under way get to finish when the server stops."""
 
+MOST_HEAD_BYTES: Final = 64 * 1024
+"""Bytes of a head that may come after its first piece; the parser itself would read on for ever."""
+
+_HEAD_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+)
+
 DEMO_ACCOUNT: Final = "understudy-demo"
 
 
@@ -91,6 +98,9 @@ class QuickProtocol(HttpToolsProtocol):
     """
 
     _held: tuple[RequestResponseCycle, Any] | None = None
+    _is_beginning = False
+    _open_head: Any = None
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
@@ -117,13 +127,39 @@ class QuickProtocol(HttpToolsProtocol):
         held, self._held = self._held, None
         if held is not None:
             super()._start_asgi_task(*held)
+        scope: Any = self.scope
+        if scope is None or "path" in scope:
+            return
+        # A head has begun and not ended; what came before its first piece belongs to others.
+        if scope is not self._open_head:
+            self._open_head, self._head_bytes = scope, 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """Begin the next of those that queue, even if its body is still to come: it may wait for a 100."""
+        is_next = bool(self.pipeline)
+        super().on_response_complete()
+        if is_next and self._held is not None:
+            held, self._held = self._held, None
+            super()._start_asgi_task(*held)
 
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self._is_beginning:
+            # One that queued behind the one being answered; begun here, a thousand of them would stand in a stack.
+            self.loop.call_soon(self._begin, cycle, app)
+            return
         running = cycle.run_asgi(app)
+        self._is_beginning = True
         try:
             waits_for = running.send(None)
         except StopIteration:
             return
+        finally:
+            self._is_beginning = False
         task = self.loop.create_task(_resumed(running, waits_for))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -213,6 +249,7 @@ def make_server(app: App, *, on_ready: Callable[[], None] = lambda: None) -> Qui
     config = uvicorn.Config(
         app,
         http=QuickProtocol,
+        ws="none",
         interface="asgi3",
         log_config=None,
         log_level="critical",

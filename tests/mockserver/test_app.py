@@ -80,6 +80,18 @@ def test_the_only_provider_answers_everywhere(toy: Mock) -> None:
     assert (lost.status, lost.json["error"]) == (404, "Nothing at /no/such/path")
 
 
+@pytest.mark.parametrize("host", ["api.toy.example", "api.toy.example:8700", "OLD.toy.example:443"])
+def test_a_host_alone_names_a_provider(both: Mock, host: str) -> None:
+    lost = both.call("GET", "/nothing", headers={"host": host})
+
+    assert (404, "Nothing at /nothing") == (lost.status, lost.json.get("error"))
+
+
+@pytest.mark.parametrize("host", ["toy.example", "api.toy.example.evil.test", "xapi.toy.example", ""])
+def test_a_host_that_is_nearly_right_names_none(both: Mock, host: str) -> None:
+    assert is_problem(both.call("GET", "/nothing", headers={"host": host}))
+
+
 def test_a_path_that_two_providers_have_is_for_neither() -> None:
     with Mock("aimlapi", "kling", "modellix", log="off") as mock:
         assert is_problem(mock.get("/")) is False
