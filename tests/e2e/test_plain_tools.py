@@ -14,10 +14,11 @@ import jwt
 import pytest
 from openapi_schema_validator import OAS31Validator
 
-from tests.e2e.running import Running
+from tests.e2e.running import ROOT, Running
 from tests.e2e.verdicts import READINGS, Reading, plain_reading, tries
 from tests.mockserver.clients import credential
 from tests.providers import LIBRARY, contract
+from validator.check import MAX_DEPTH
 from validator.contract.plain import BEYOND_PLAIN
 
 PICTURES = {"mediaTypes", "maxBytes", "minWidth", "minHeight", "aspectRatio", "sameAspectRatio", "sameSize"}
@@ -156,6 +157,10 @@ def test_the_verdicts_on_files_differ_over_pictures_alone() -> None:
 PROMPT = {"prompt": "A paper boat"}
 OLD = jwt.encode({"iss": "ak", "exp": 1_700_000_000, "nbf": 1_699_998_200}, "s" * 32, algorithm="HS256")
 
+DEEP: list[Any] = []
+for _ in range(MAX_DEPTH):
+    DEEP = [DEEP]
+
 BEYOND = {
     # Kind to (options of the server, provider, how often the request is sent, method, path, body, headers).
     "conflict": ((), "kling", 2, "POST", "/v1/videos/text2video", {**PROMPT, "external_task_id": "a"}, {}),
@@ -176,6 +181,7 @@ BEYOND = {
         *(("--limit", "modellix.requests=1"), "modellix", 2, "GET", "/tasks/task-i2v001", None),
         {},
     ),
+    "malformed": ((), "kling", 1, "POST", "/v1/videos/text2video", {**PROMPT, "extra": DEEP}, {}),
     "too-large": (
         *(("--max-body", "1024"), "kling", 1, "POST", "/v1/videos/text2video"),
         *({"prompt": "a boat " * 200}, {}),
@@ -185,6 +191,13 @@ BEYOND = {
 
 def test_every_kind_the_plain_spec_cannot_say_is_tried() -> None:
     assert set(BEYOND_PLAIN) == PICTURES | set(BEYOND)
+
+
+def test_the_page_lists_what_the_plain_spec_cannot_say_and_nothing_else() -> None:
+    page = (ROOT / "docs" / "lint.md").read_text()
+    table = page.partition("| Finding | What would have to be known |\n|---|---|\n")[2].partition("\n\n")[0]
+
+    assert [f"| `{kind}` | {reason} |" for kind, reason in BEYOND_PLAIN.items()] == table.splitlines()
 
 
 @pytest.mark.parametrize("kind", BEYOND)

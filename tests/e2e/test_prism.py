@@ -46,7 +46,8 @@ def prism() -> Path:
                 done = subprocess.run(
                     [
                         *(npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund"),
-                        *("--ignore-scripts", f"@stoplight/prism-cli@{PRISM}"),
+                        *("--ignore-scripts", "--prefer-offline", "--fetch-retries", "0"),
+                        f"@stoplight/prism-cli@{PRISM}",
                     ],
                     capture_output=True,
                     text=True,

@@ -21,7 +21,7 @@ from tests.e2e.exceptions import EXCUSES
 from tests.e2e.running import ROOT, Running, World, call, environment
 
 IS_SOAK = bool(os.environ.get("UNDERSTUDY_SOAK")) or os.environ.get("HYPOTHESIS_PROFILE") == "soak"
-EXAMPLES = 200 if IS_SOAK else 15
+EXAMPLES = 200 if IS_SOAK else 12
 OPTIONS = ("--seed", str(os.getpid())) if IS_SOAK else ("--generation-deterministic",)
 ADMIN = ROOT / "mockserver" / "admin.openapi.yaml"
 
@@ -169,6 +169,13 @@ def test_schemathesis_follows_the_links_of_a_provider(tenant: World, provider: s
     assert {one["operation"] for one in read} == spec_reads or not spec_reads
 
 
+def test_the_page_lists_every_exception() -> None:
+    page = (ROOT / "docs" / "lint.md").read_text()
+    table = page.partition("| Provider | Its way |\n|---|---|\n")[2].partition("\n\n")[0]
+
+    assert [f"| {one.provider} | {one.reason} |" for one in EXCUSES] == table.splitlines()
+
+
 def test_schemathesis_finds_nothing_in_the_admin_api(tenant: World, tmp_path: Path) -> None:
     found = run(tenant, "__admin", ADMIN, folder=tmp_path)
 
@@ -178,6 +185,7 @@ def test_schemathesis_finds_nothing_in_the_admin_api(tenant: World, tmp_path: Pa
 # --- faults planted in what is served, to see that all this finds them ------------------------------------
 
 
+FIRST = ("--max-failures", "1", "--no-shrink")
 FAULTS = {
     "an answer without a member": (
         "examples",
@@ -217,7 +225,9 @@ def test_a_planted_fault_is_found(fault: str, start: Callable[..., Running], tmp
     broken.write_text(text.replace(was, becomes, 1))
     server = start("--spec", str(broken), "--credential", f"modellix={KEYS['modellix']}")
 
-    found = run(World(server, "fault"), "modellix", spec, "--phases", phase, folder=tmp_path, examples=30)
+    found = run(
+        World(server, "fault"), "modellix", spec, "--phases", phase, *FIRST, folder=tmp_path, examples=30
+    )
 
     assert found.code == 1, found.output
     assert complaint in found.output

@@ -97,4 +97,6 @@ def _beyond(violation: Violation, body: Any) -> str | None:
         return name if text is not MISSING and str(text).startswith("data:") else None
     if name == "unauthorized" and violation.reason == "missing":
         return None
+    if name == "malformed" and violation.reason not in ("depth", "values"):
+        return None
     return name if name in BEYOND_PLAIN else None

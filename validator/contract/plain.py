@@ -30,6 +30,7 @@ BEYOND_PLAIN: Final[Mapping[str, str]] = {
     "quota-exhausted": "how many credits are left",
     "concurrency-exceeded": "how many tasks are running",
     "rate-limited": "how often was asked",
+    "malformed": "how deep and how long JSON may be; what is no JSON at all is refused by every tool",
     "too-large": "bytes on the wire, which are no JSON yet",
 }
 """What is refused and the plain form cannot say: properties of `x-image`, and kinds of findings."""
