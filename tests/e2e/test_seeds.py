@@ -241,7 +241,8 @@ def run_curl(
 def curl(*words: str) -> Answer:
     """Run curl and read what it prints."""
     program = shutil.which("curl")
-    assert program is not None, "curl is not installed"
+    if program is None:
+        pytest.skip("curl is not installed; .ci/run installs it")
     done = subprocess.run(
         [program, "--silent", "--show-error", "--include", "--noproxy", "*", *words],
         capture_output=True,

@@ -10,7 +10,15 @@ import pytest
 from tests.pictures import picture
 from tests.providers import contract
 from validator.addresses import Library, Place, recognise
-from validator.lint import Judgement, Tally, is_placeholder, judge, judgement_json, judgement_text
+from validator.lint import (
+    Judgement,
+    Tally,
+    is_placeholder,
+    judge,
+    judgement_json,
+    judgement_text,
+    repeated,
+)
 from validator.readers import Found, read_requests
 from validator.request import HttpRequest
 
@@ -387,6 +395,18 @@ def test_a_stand_in_in_a_body_is_a_finding_that_says_so(value: str, suggestion: 
     assert [("/model", suggestion)] == [
         (finding.instance_location, finding.suggestion) for finding in one.report.violations
     ]
+
+
+def test_a_member_given_twice_is_told() -> None:
+    one = body('{"prompt": 5, "name": "a", "prompt": "a boat", "masks": [{"x": 1, "x": 2}]}', TOY)
+
+    assert {
+        "prompt: given more than once, and only the last was looked at",
+        "x: given more than once, and only the last was looked at",
+    } <= set(one.report.unchecked if one.report else ())
+    assert "name" not in repeated(b'{"name": 1}')
+    assert repeated(b'{"a"') == []
+    assert repeated(b"[" * 100_000) == []
 
 
 # --- what is said -----------------------------------------------------------------------------------------
