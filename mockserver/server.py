@@ -216,15 +216,20 @@ class QuickServer(Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-            cycle = getattr(connection, "cycle", None)
-            if cycle is not None and cycle.more_body and not cycle.response_complete:
-                # Half a request was sent; whoever sends it knows of no answer, and may never send the rest.
-                connection.transport.abort()
+        cut_off = asyncio.get_running_loop().call_later(HALF_S, self._cut_off)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 while (self.server_state.connections or self.server_state.tasks) and not self.force_exit:  # noqa: ASYNC110
                     await asyncio.sleep(0.002)
+        cut_off.cancel()
         await self.lifespan.shutdown()
+
+    def _cut_off(self) -> None:
+        """Close connections with half a request on them: whoever sends it may never send the rest."""
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and cycle.more_body and not cycle.response_complete:
+                connection.transport.abort()
 
 
 def listen(host: str, port: int) -> socket.socket:

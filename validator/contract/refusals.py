@@ -19,6 +19,7 @@ def compile_refusals(
     """Compile `x-errors` to (phrases, cases); raises SpecError for a case that is never reached."""
     word = bench.document.root["x-errors"]
     usual = _error_response(bench, word["response"], ("x-errors", "response"))
+    usual_has_phrases = _has_phrases(bench, word["response"], ("x-errors", "response"))
     phrases = []
     for index, one in enumerate(word.get("phrases", ())):
         path: Path = ("x-errors", "phrases", index)
@@ -49,9 +50,8 @@ def compile_refusals(
                 status=one["status"],
                 code=one.get("code"),
                 message=bench.templates.text(one["message"], path, place="message"),
-                has_phrases=_has_phrases(
-                    bench, [one["message"], one.get("response", word["response"])], path
-                ),
+                has_phrases="$error.phrase" in one["message"]
+                or (_has_phrases(bench, one["response"], path) if "response" in one else usual_has_phrases),
                 response=response,
                 headers=tuple(
                     (name, bench.templates.text(text, path, place="message"))
@@ -69,9 +69,9 @@ def compile_refusals(
     return tuple(phrases), tuple(cases)
 
 
-def _has_phrases(bench: Workbench, nodes: list[Json], path: Path) -> bool:
+def _has_phrases(bench: Workbench, response: Json, path: Path) -> bool:
     """Tell whether an answer holds the sentences of its faults, and is no surer than they are."""
-    return any("$error.phrase" in text for text in texts_below(bench.document, nodes, path, set()))
+    return any("$error.phrase" in text for text in texts_below(bench.document, response, path, set()))
 
 
 def _error_response(bench: Workbench, node: Json, at: Path) -> ResponseTemplate:
