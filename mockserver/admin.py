@@ -223,8 +223,9 @@ def _query(request: Request, operation: str) -> dict[str, Any]:
 
 def _moment(value: Any) -> int:
     """Return milliseconds of an integer or an RFC 3339 date; raises ProblemError."""
-    if isinstance(value, int):
-        return value
+    if isinstance(value, int | float):
+        # JSON Schema calls 5.0 an integer as well.
+        return int(value)
     try:
         # RFC 3339 allows a leap second and small letters, which the library does not read.
         parsed = datetime.fromisoformat(value.upper().replace(":60", ":59"))

@@ -331,7 +331,7 @@ class _Shell:
         return part
 
     def _stand_in(self) -> str:
-        """Return the <task-id> of a page that begins here, which a shell would take for two redirections."""
+        """Return the <id> of a page that begins here, which a shell would take for two redirections."""
         found = _STAND_IN.match(self.text, self.at)
         return found[0] if found else ""
 

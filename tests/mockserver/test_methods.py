@@ -1,4 +1,4 @@
-"""Paths that are there and take other methods, and pages far beyond the last."""
+"""What only a fuzzer sends: other methods, pages far beyond the last, times written as no client writes them."""
 
 from __future__ import annotations
 
@@ -48,3 +48,25 @@ def test_a_page_far_beyond_the_last_is_empty(store: type, digits: int, tmp_path:
         far = mock.call("GET", f"{path}?page={'9' * digits}&per_page={'9' * digits}", headers=headers)
 
     assert (200, []) == (far.status, far.json["data"])
+
+
+@pytest.mark.parametrize(
+    ("moment", "status"), [(4_102_444_800_000.0, 200), ("1121-02-15T06:45:12+23:36", 409)]
+)
+def test_a_time_may_be_written_oddly(moment: object, status: int) -> None:
+    with Mock() as mock:
+        mock.admin("PUT", "/clock", {"mode": "frozen", "now": moment}, status=status)
+        moved = mock.admin("POST", "/clock/advance", {"to": moment}, status=status)
+
+    assert status == 409 or "2100-01-01T00:00:00.000Z" == moved["now"]
+
+
+def test_a_clock_at_its_end_still_answers() -> None:
+    with Mock() as mock:
+        mock.admin("PUT", "/clock", {"mode": "frozen", "now": "9999-12-31T23:59:59Z"})
+
+        mock.admin("POST", "/clock/advance", {"by": "PT5M"}, status=409)
+
+        assert "9999-12-31T23:59:59.000Z" == mock.admin("GET", "/clock")["now"]
+        assert 200 == mock.create().status
+        assert 1 == len(mock.admin("GET", "/tasks")["tasks"])
