@@ -39,6 +39,9 @@ _HEAD_TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
 
+HALF_S: Final = 0.5
+"""Seconds of these that half a request gets to become a whole one."""
+
 DEMO_ACCOUNT: Final = "understudy-demo"
 
 

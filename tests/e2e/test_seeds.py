@@ -387,7 +387,7 @@ def test_the_placeholders_of_magnific_are_told(world: World) -> None:
     (kept,) = world.admin("GET", "/requests")["requests"]
     found = {one["instanceLocation"] for one in kept["report"]["violations"]}
     assert {"/image", "/image_tail", "/webhook_url", "/static_mask", "/dynamic_masks/0/mask"} == found
-    assert "/image: the picture that a placeholder stands for" in kept["report"]["unchecked"]
+    assert "image: the picture that a placeholder stands for" in kept["report"]["unchecked"]
 
 
 def test_nothing_is_sent_to_a_placeholder_and_the_ledger_says_why(world: World) -> None:
