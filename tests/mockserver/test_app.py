@@ -156,17 +156,26 @@ def test_the_path_is_stronger_than_the_header(toy: Mock) -> None:
         ("/t/é/toy/api/clips".encode().decode("latin-1"), {}),
     ],
 )
-def test_what_cannot_name_a_tenant_is_refused_in_our_own_voice(
+def test_what_cannot_name_a_tenant_is_refused_by_the_provider_that_was_called(
     toy: Mock, path: str, headers: dict[str, str]
 ) -> None:
     before = toy.admin("GET", "/health")["tenants"]
 
     reply = toy.call("POST", path, json=BOAT, headers=HEADERS | headers)
 
-    assert (400, True) == (reply.status, is_problem(reply))
-    # The body was not read: it must not be taken for the next request.
-    assert reply.headers["connection"] == "close"
+    assert (404, "toy.request.no-route") == (reply.status, reply.headers["x-mock-violations"])
     assert toy.admin("GET", "/health")["tenants"] == before
+    (kept,) = toy.admin("GET", "/requests?limit=1")["requests"]
+    assert "a tenant is named by up to 64" in kept["report"]["violations"][0]["found"]
+
+
+def test_what_cannot_name_a_tenant_and_is_for_no_provider_is_refused_in_our_own_voice() -> None:
+    with Mock("toy", "kling") as mock:
+        reply = mock.call("POST", "/t/-x/nowhere", json=BOAT)
+
+        assert (400, True) == (reply.status, is_problem(reply))
+        # The body was not read: it must not be taken for the next request.
+        assert reply.headers["connection"] == "close"
 
 
 def test_a_tenant_is_named_by_up_to_64_characters(toy: Mock) -> None:
