@@ -26,10 +26,10 @@ from starlette.routing import Route
 from mockserver.callbacks import Event, Outbox
 from mockserver.deliveries import Delivery
 from mockserver.journal import body_json, shown_url
-from mockserver.pipeline import AsgiScope, Receive, Send
 from mockserver.settings import Settings
 from mockserver.tasks import Task, TaskView, follow, media_url, move, states_between
 from mockserver.tenants import TENANT_NAME, Backend, Tenant, TooManyTenantsError
+from mockserver.visits import AsgiScope, Receive, Send
 from validator.contract.document import parse_yaml
 from validator.contract.durations import milliseconds
 from validator.contract.expressions import LATEST, Json, iso

@@ -15,11 +15,12 @@ from mockserver.artifacts import MEDIA_TYPE, Artifacts
 from mockserver.callbacks import HttpSender, Outbox, Policy, Sender, decoded_secret
 from mockserver.clock import Wall, wall_ms
 from mockserver.log import RequestLog
-from mockserver.pipeline import AsgiScope, Pipeline, Receive, Send
+from mockserver.pipeline import Pipeline
 from mockserver.settings import SettingError, Settings
 from mockserver.store import Store, open_store
 from mockserver.tasks import TaskView, output_id
 from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend
+from mockserver.visits import AsgiScope, Receive, Send
 from validator.contract import Contract, load, provider_names
 from validator.contract.document import nearest
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -17,8 +17,8 @@ import orjson
 from mockserver import actions, limits
 from mockserver.callbacks import Outbox
 from mockserver.clock import stopwatch
+from mockserver.desks import Desk, Plan, first_headers, prepare
 from mockserver.journal import LARGE_BODY, OVERHEAD, kept_body
-from mockserver.limits import LimitView
 from mockserver.log import RequestLog
 from mockserver.tasks import Task, TaskView
 from mockserver.tenants import (
@@ -29,297 +29,24 @@ from mockserver.tenants import (
     Tenant,
     TooManyTenantsError,
 )
+from mockserver.visits import TOKENS, Answer, AsgiScope, Headers, Nowhere, Origins, Receive, Send, Visit
 from validator.check import (
-    NOTHING,
     Examination,
     credential_violation,
     find_operation,
     judge,
     protocol_violation,
 )
-from validator.contract.expressions import MISSING, Evaluate, Json, Scope, to_text
-from validator.contract.model import BodyTemplate, Contract, Evidence, Operation, When
+from validator.contract.expressions import MISSING, Json, Scope, to_text
+from validator.contract.model import Operation
 from validator.contract.templates import weakest
 from validator.errors import choose_content, refuse, render
 from validator.report import Report, Violation
-from validator.request import parse_query
-from validator.security import KeyRing, Principal, Refused, authorise, judge_dates
+from validator.security import Principal, Refused, authorise, judge_dates
 
-AsgiScope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-HeaderList = list[tuple[bytes, bytes]]
-Origins = dict[bytes | tuple[str, str, str | bytes], str]
-"""What URLs begin with: by Host header, by (mount, base path, origin), by (prefix, tenant, Host header)."""
-
-TOKENS: Final = 10_000
-"""Credentials and addresses whose reading is remembered; they are forgotten all at once."""
-
-_HOST: Final = re.compile(rb"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _CODE: Final = re.compile(r"(?:^|[,;\s])code=\"?([A-Za-z0-9.\-]+)\"?")
-_ASSUMED: Final = (b"x-mock-evidence", b"assumed")
 
 log: Final = logging.getLogger("understudy")
-
-
-# --- what is worked out once ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """One media type of an operation's answer; `start` holds the headers that a state always has."""
-
-    template: BodyTemplate
-    bodies: Mapping[str | None, Evaluate]
-    start: Mapping[str | None, tuple[tuple[bytes, bytes], ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """An operation, prepared: `credentials` are the names of the headers that may hold one."""
-
-    operation: Operation
-    credentials: tuple[bytes, ...]
-    contents: tuple[Content, ...]
-    headers: tuple[tuple[bytes, Mapping[str | None, Evaluate], Callable[[Json], bool]], ...]
-    reading: actions.Reading | None
-    status: int
-
-
-@dataclass(slots=True)
-class Desk:
-    """One provider, prepared; `principals` remembers who is behind a credential.
-
-    `refusals` are (kind, reason) of those that can be asked for, by status, code and name.
-    """
-
-    contract: Contract
-    keys: KeyRing
-    plans: Mapping[str, Plan]
-    counts_requests: bool
-    refusals: Mapping[str, tuple[str, str]]
-    principals: dict[tuple[bytes, bytes], tuple[Principal | Refused, str]] = field(default_factory=dict)
-
-
-def _desk(contract: Contract, backend: Backend) -> Desk:
-    readings = actions.readings(contract)
-    quotas = backend.quotas[contract.id].requests
-    shows_limit = any(
-        "$limit" in text
-        for name, node in contract.document.root.items()
-        if name != "x-variants"
-        for text in _texts(node)
-    )
-    return Desk(
-        contract=contract,
-        keys=backend.settings.keys(contract.id),
-        plans={name: _plan(operation, readings.get(name)) for name, operation in contract.operations.items()},
-        counts_requests=bool(quotas) and (shows_limit or any(quota.is_enforced for quota in quotas)),
-        refusals=_refusals(contract),
-    )
-
-
-def _refusals(contract: Contract) -> Mapping[str, tuple[str, str]]:
-    """Return the refusals that need no fault in the request: by name, by code and by status.
-
-    Of several with one status a limit on requests counts, else the first without a reason; the others are asked
-    for by name.
-    """
-    out: dict[str, tuple[str, str]] = {}
-    known = [
-        case
-        for case in contract.cases
-        if case.when.kind not in (None, "invalid")
-        and case.when == When(kind=case.when.kind, reason=case.when.reason)
-    ]
-    for case in sorted(known, key=lambda one: (one.when.reason is not None, one.when.kind != "rate-limited")):
-        kind, reason = str(case.when.kind), case.when.reason or ""
-        for name in (f"{kind}.{reason}" if reason else kind, case.code, case.status):
-            if name is not None:
-                out.setdefault(str(name), (kind, reason))
-    return out
-
-
-def _plan(operation: Operation, reading: actions.Reading | None) -> Plan:
-    response = operation.response
-    return Plan(
-        operation=operation,
-        credentials=tuple(dict.fromkeys(one.header.encode() for one in operation.credentials)),
-        contents=tuple(
-            Content(
-                template=content,
-                bodies=content.bodies,
-                start={
-                    state: tuple(_first_headers(content.media_type, evidence))
-                    for state, evidence in content.evidence.items()
-                },
-            )
-            for content in response.contents
-        ),
-        headers=tuple((one.name.lower().encode("latin-1"), one.values, one.fits) for one in response.headers),
-        reading=reading,
-        status=response.status,
-    )
-
-
-def _first_headers(media_type: str, evidence: Evidence) -> HeaderList:
-    return [(b"content-type", media_type.encode()), *([_ASSUMED] if evidence == "assumed" else [])]
-
-
-def _texts(node: Json) -> Iterator[str]:
-    if isinstance(node, dict):
-        for value in node.values():
-            yield from _texts(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _texts(value)
-    elif isinstance(node, str):
-        yield node
-
-
-# --- a request on its way ---------------------------------------------------------------------------------
-
-
-class Headers(Mapping[str, str]):
-    """The headers of an ASGI request by lower-case name, decoded when they are asked for."""
-
-    __slots__ = ("raw",)
-
-    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
-        """Take the pairs of the ASGI scope; of equal names the last counts."""
-        self.raw = dict(pairs)
-
-    def __getitem__(self, name: str) -> str:
-        return self.raw[name.encode("latin-1")].decode("latin-1")
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.encode("latin-1", "replace") in self.raw
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in self.raw)
-
-    def __len__(self) -> int:
-        return len(self.raw)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        value = self.raw.get(name.encode("latin-1", "replace"))
-        return default if value is None else value.decode("latin-1")
-
-
-class Visit:
-    """One request to a provider: what it says, whom it is for, and what is found out while it is answered.
-
-    It is what `$request` and `$mock` expressions see.  `path` is below the provider's base URL; `mount` is what
-    stands before it on this server.
-    """
-
-    __slots__ = (
-        *(
-            "account",
-            "asgi",
-            "body",
-            "body_fault",
-            "desk",
-            "examination",
-            "fault",
-            "headers",
-            "is_whole",
-            "limit",
-        ),
-        *("method", "mount", "now", "origins", "path", "prefix", "query", "request_id", "task", "tenant"),
-    )
-
-    def __init__(
-        self,
-        asgi: AsgiScope,
-        headers: Headers,
-        desk: Desk,
-        tenant: Tenant,
-        path: str,
-        prefix: str,
-        mount: str,
-        origins: Origins,
-    ) -> None:
-        """Take a request whose address is known."""
-        self.asgi, self.headers, self.desk, self.tenant = asgi, headers, desk, tenant
-        self.path, self.prefix, self.mount, self.origins = path, prefix, mount, origins
-        self.method: str = asgi["method"]
-        query: bytes = asgi["query_string"]
-        self.query: Mapping[str, str] = parse_query(query.decode("latin-1")) if query else NOTHING
-        self.now = tenant.clock.now()
-        self.request_id = tenant.dice.request_id()
-        self.examination: Examination
-        self.body, self.body_fault, self.is_whole = b"", "", True
-        self.account = ""
-        self.limit: LimitView | None = None
-        self.fault: Violation | None = None
-        self.task: Task | None = None
-
-    @property
-    def origin(self) -> str:
-        """Return scheme, host and port the client used, those of the socket where it names none or nonsense."""
-        host = self.headers.raw.get(b"host", b"")
-        known = self.origins.get(host)
-        if known is None:
-            if len(self.origins) > TOKENS:
-                self.origins.clear()
-            name = host.decode("latin-1")
-            if not _HOST.fullmatch(host):
-                server = self.asgi.get("server") or ("127.0.0.1", 80)
-                name = f"{server[0]}:{server[1]}"
-            known = self.origins[host] = f"{self.asgi.get('scheme', 'http')}://{name}"
-        return known
-
-    @property
-    def base_url(self) -> str:
-        """Return where the client finds the provider, its base path included."""
-        key = (self.mount, self.desk.contract.base_path, self.origin)
-        known = self.origins.get(key)
-        if known is None:
-            known = self.origins[key] = self.origin + self.mount + self.desk.contract.base_path
-        return known
-
-    @property
-    def media_base(self) -> str:
-        """Return what stands before the path of a result; its URL is fetched without our header."""
-        tenant = self.tenant.name
-        key = (self.prefix, tenant, self.headers.raw.get(b"host", b""))
-        known = self.origins.get(key)
-        if known is None:
-            prefix = self.prefix or ("" if tenant == DEFAULT_TENANT else f"/t/{tenant}")
-            known = self.origins[key] = self.origin + prefix
-        return known
-
-    @property
-    def url(self) -> str:
-        """Return the URL the client called."""
-        query = self.asgi["query_string"].decode("latin-1")
-        return self.origin + self.target + ("?" + query if query else "")
-
-    @property
-    def target(self) -> str:
-        """Return the path the client called, percent-encoded."""
-        target: str = self.asgi["raw_path"].decode("latin-1")
-        return target
-
-
-@dataclass(frozen=True, slots=True)
-class Nowhere:
-    """A request that is for no provider: why, and what to do."""
-
-    status: int
-    title: str
-    detail: str
-
-
-class Answer:
-    """An answer before it is sent: headers in bytes, names in lower case."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: HeaderList, body: bytes) -> None:
-        """Take the parts."""
-        self.status, self.headers, self.body = status, headers, body
 
 
 class Pipeline:
@@ -328,7 +55,7 @@ class Pipeline:
     def __init__(self, backend: Backend, outbox: Outbox, request_log: RequestLog) -> None:
         """Prepare everything that does not depend on a request."""
         self._backend, self._outbox, self._log = backend, outbox, request_log
-        self._desks = {name: _desk(contract, backend) for name, contract in backend.contracts.items()}
+        self._desks = {name: prepare(contract, backend) for name, contract in backend.contracts.items()}
         self._hosts = {host: desk for desk in self._desks.values() for host in desk.contract.hosts}
         self._only = next(iter(self._desks.values())) if len(self._desks) == 1 else None
         self._origins: Origins = {}
@@ -651,7 +378,7 @@ class Pipeline:
         refusal = refuse(contract, violations, scope, operation=operation.id if operation else "")
         answer = render(refusal, scope, accept=visit.headers.get("accept", ""))
         evidence = weakest((answer.evidence, refusal.decisive.evidence))
-        headers = _first_headers(answer.media_type, evidence)
+        headers = first_headers(answer.media_type, evidence)
         headers.append((b"x-mock-request-id", visit.request_id.encode()))
         headers += [(name.lower().encode("latin-1"), _header_bytes(value)) for name, value in answer.headers]
         if answer.status == 405 and refusal.decisive.allowed:
@@ -669,7 +396,7 @@ class Pipeline:
             return self._refuse(visit, [found])
         except Exception:
             log.exception("the answer to the failed request %s failed as well", visit.request_id)
-            return Answer(500, _first_headers("application/json", "assumed"), b"{}")
+            return Answer(500, first_headers("application/json", "assumed"), b"{}")
 
     # --- record -------------------------------------------------------------------------------------------
 

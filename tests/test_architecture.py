@@ -55,7 +55,7 @@ LEVELS = {
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.app mockserver.artifacts mockserver.callbacks
-        mockserver.log mockserver.pipeline
+        mockserver.desks mockserver.log mockserver.pipeline mockserver.visits
         """,
     5: "mockserver.__main__ mockserver.cli mockserver.server",
 }

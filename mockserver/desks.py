@@ -1,0 +1,131 @@
+"""One provider, prepared when the server starts: a request looks things up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mockserver import actions
+from mockserver.tenants import Backend
+from validator.contract.expressions import Evaluate, Json
+from validator.contract.model import BodyTemplate, Contract, Evidence, Operation, When
+from validator.security import KeyRing, Principal, Refused
+
+HeaderList = list[tuple[bytes, bytes]]
+
+_ASSUMED: Final = (b"x-mock-evidence", b"assumed")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One media type of an operation's answer; `start` holds the headers that a state always has."""
+
+    template: BodyTemplate
+    bodies: Mapping[str | None, Evaluate]
+    start: Mapping[str | None, tuple[tuple[bytes, bytes], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An operation, prepared: `credentials` are the names of the headers that may hold one."""
+
+    operation: Operation
+    credentials: tuple[bytes, ...]
+    contents: tuple[Content, ...]
+    headers: tuple[tuple[bytes, Mapping[str | None, Evaluate], Callable[[Json], bool]], ...]
+    reading: actions.Reading | None
+    status: int
+
+
+@dataclass(slots=True)
+class Desk:
+    """One provider, prepared; `principals` remembers who is behind a credential.
+
+    `refusals` are (kind, reason) of those that can be asked for, by status, code and name.
+    """
+
+    contract: Contract
+    keys: KeyRing
+    plans: Mapping[str, Plan]
+    counts_requests: bool
+    refusals: Mapping[str, tuple[str, str]]
+    principals: dict[tuple[bytes, bytes], tuple[Principal | Refused, str]] = field(default_factory=dict)
+
+
+def prepare(contract: Contract, backend: Backend) -> Desk:
+    """Return the desk of a provider."""
+    readings = actions.readings(contract)
+    quotas = backend.quotas[contract.id].requests
+    shows_limit = any(
+        "$limit" in text
+        for name, node in contract.document.root.items()
+        if name != "x-variants"
+        for text in _texts(node)
+    )
+    return Desk(
+        contract=contract,
+        keys=backend.settings.keys(contract.id),
+        plans={name: _plan(operation, readings.get(name)) for name, operation in contract.operations.items()},
+        counts_requests=bool(quotas) and (shows_limit or any(quota.is_enforced for quota in quotas)),
+        refusals=_refusals(contract),
+    )
+
+
+def _refusals(contract: Contract) -> Mapping[str, tuple[str, str]]:
+    """Return the refusals that need no fault in the request: by name, by code and by status.
+
+    Of several with one status a limit on requests counts, else the first without a reason; the others are asked
+    for by name.
+    """
+    out: dict[str, tuple[str, str]] = {}
+    known = [
+        case
+        for case in contract.cases
+        if case.when.kind not in (None, "invalid")
+        and case.when == When(kind=case.when.kind, reason=case.when.reason)
+    ]
+    for case in sorted(known, key=lambda one: (one.when.reason is not None, one.when.kind != "rate-limited")):
+        kind, reason = str(case.when.kind), case.when.reason or ""
+        for name in (f"{kind}.{reason}" if reason else kind, case.code, case.status):
+            if name is not None:
+                out.setdefault(str(name), (kind, reason))
+    return out
+
+
+def _plan(operation: Operation, reading: actions.Reading | None) -> Plan:
+    response = operation.response
+    return Plan(
+        operation=operation,
+        credentials=tuple(dict.fromkeys(one.header.encode() for one in operation.credentials)),
+        contents=tuple(
+            Content(
+                template=content,
+                bodies=content.bodies,
+                start={
+                    state: tuple(first_headers(content.media_type, evidence))
+                    for state, evidence in content.evidence.items()
+                },
+            )
+            for content in response.contents
+        ),
+        headers=tuple((one.name.lower().encode("latin-1"), one.values, one.fits) for one in response.headers),
+        reading=reading,
+        status=response.status,
+    )
+
+
+def first_headers(media_type: str, evidence: Evidence) -> HeaderList:
+    """Return the headers that every answer of a provider begins with."""
+    return [(b"content-type", media_type.encode()), *([_ASSUMED] if evidence == "assumed" else [])]
+
+
+def _texts(node: Json) -> Iterator[str]:
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from _texts(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(value)
+    elif isinstance(node, str):
+        yield node

@@ -1,0 +1,168 @@
+"""One request on its way: what it says, whom it is for, and what is found out while it is answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mockserver.desks import Desk, HeaderList
+from mockserver.limits import LimitView
+from mockserver.tasks import Task
+from mockserver.tenants import DEFAULT_TENANT, Tenant
+from validator.check import NOTHING, Examination
+from validator.report import Violation
+from validator.request import parse_query
+
+AsgiScope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Origins = dict[bytes | tuple[str, str, str | bytes], str]
+
+TOKENS: Final = 10_000
+"""Credentials and addresses whose reading is remembered; they are forgotten all at once."""
+
+_HOST: Final = re.compile(rb"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+
+
+class Headers(Mapping[str, str]):
+    """The headers of an ASGI request by lower-case name, decoded when they are asked for."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Take the pairs of the ASGI scope; of equal names the last counts."""
+        self.raw = dict(pairs)
+
+    def __getitem__(self, name: str) -> str:
+        return self.raw[name.encode("latin-1")].decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.encode("latin-1", "replace") in self.raw
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self.raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self.raw.get(name.encode("latin-1", "replace"))
+        return default if value is None else value.decode("latin-1")
+
+
+class Visit:
+    """One request to a provider: what it says, whom it is for, and what is found out while it is answered.
+
+    It is what `$request` and `$mock` expressions see.  `path` is below the provider's base URL; `mount` is what
+    stands before it on this server.
+    """
+
+    __slots__ = (
+        *(
+            "account",
+            "asgi",
+            "body",
+            "body_fault",
+            "desk",
+            "examination",
+            "fault",
+            "headers",
+            "is_whole",
+            "limit",
+        ),
+        *("method", "mount", "now", "origins", "path", "prefix", "query", "request_id", "task", "tenant"),
+    )
+
+    def __init__(
+        self,
+        asgi: AsgiScope,
+        headers: Headers,
+        desk: Desk,
+        tenant: Tenant,
+        path: str,
+        prefix: str,
+        mount: str,
+        origins: Origins,
+    ) -> None:
+        """Take a request whose address is known."""
+        self.asgi, self.headers, self.desk, self.tenant = asgi, headers, desk, tenant
+        self.path, self.prefix, self.mount, self.origins = path, prefix, mount, origins
+        self.method: str = asgi["method"]
+        query: bytes = asgi["query_string"]
+        self.query: Mapping[str, str] = parse_query(query.decode("latin-1")) if query else NOTHING
+        self.now = tenant.clock.now()
+        self.request_id = tenant.dice.request_id()
+        self.examination: Examination
+        self.body, self.body_fault, self.is_whole = b"", "", True
+        self.account = ""
+        self.limit: LimitView | None = None
+        self.fault: Violation | None = None
+        self.task: Task | None = None
+
+    @property
+    def origin(self) -> str:
+        """Return scheme, host and port the client used, those of the socket where it names none or nonsense."""
+        host = self.headers.raw.get(b"host", b"")
+        known = self.origins.get(host)
+        if known is None:
+            if len(self.origins) > TOKENS:
+                self.origins.clear()
+            name = host.decode("latin-1")
+            if not _HOST.fullmatch(host):
+                server = self.asgi.get("server") or ("127.0.0.1", 80)
+                name = f"{server[0]}:{server[1]}"
+            known = self.origins[host] = f"{self.asgi.get('scheme', 'http')}://{name}"
+        return known
+
+    @property
+    def base_url(self) -> str:
+        """Return where the client finds the provider, its base path included."""
+        key = (self.mount, self.desk.contract.base_path, self.origin)
+        known = self.origins.get(key)
+        if known is None:
+            known = self.origins[key] = self.origin + self.mount + self.desk.contract.base_path
+        return known
+
+    @property
+    def media_base(self) -> str:
+        """Return what stands before the path of a result; its URL is fetched without our header."""
+        tenant = self.tenant.name
+        key = (self.prefix, tenant, self.headers.raw.get(b"host", b""))
+        known = self.origins.get(key)
+        if known is None:
+            prefix = self.prefix or ("" if tenant == DEFAULT_TENANT else f"/t/{tenant}")
+            known = self.origins[key] = self.origin + prefix
+        return known
+
+    @property
+    def url(self) -> str:
+        """Return the URL the client called."""
+        query = self.asgi["query_string"].decode("latin-1")
+        return self.origin + self.target + ("?" + query if query else "")
+
+    @property
+    def target(self) -> str:
+        """Return the path the client called, percent-encoded."""
+        target: str = self.asgi["raw_path"].decode("latin-1")
+        return target
+
+
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """A request that is for no provider: why, and what to do."""
+
+    status: int
+    title: str
+    detail: str
+
+
+class Answer:
+    """An answer before it is sent: headers in bytes, names in lower case."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: HeaderList, body: bytes) -> None:
+        """Take the parts."""
+        self.status, self.headers, self.body = status, headers, body
