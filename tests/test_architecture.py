@@ -33,15 +33,14 @@ from validator.contract.document import parse_yaml
 
 LEVELS = {
     1: """
-        validator.contract validator.contract.callbacks validator.contract.capabilities
-        validator.contract.compile validator.contract.credentials validator.contract.document
-        validator.contract.durations validator.contract.engine validator.contract.expressions
-        validator.contract.lifecycles validator.contract.links validator.contract.model
-        validator.contract.operations validator.contract.parameters validator.contract.plain
-        validator.contract.pointers validator.contract.raw validator.contract.reference
-        validator.contract.refusals validator.contract.rules validator.contract.schemas
-        validator.contract.statements validator.contract.templates validator.contract.trees
-        validator.contract.workbench
+        validator.contract validator.contract.callbacks validator.contract.capabilities validator.contract.compile
+        validator.contract.credentials validator.contract.document validator.contract.durations
+        validator.contract.engine validator.contract.expressions validator.contract.lifecycles
+        validator.contract.links validator.contract.model validator.contract.operations
+        validator.contract.parameters validator.contract.plain validator.contract.pointers validator.contract.raw
+        validator.contract.reference validator.contract.refusals validator.contract.rules
+        validator.contract.schemas validator.contract.statements validator.contract.templates
+        validator.contract.trees validator.contract.workbench
         """,
     2: """
         validator validator.__main__ validator.addresses validator.cases validator.check validator.cli
@@ -261,7 +260,7 @@ def words() -> Words:
                 plain |= set(operation.lifecycle.states)
         texts = [rule.message for rule in known.rules.values()]
         texts += [rule.failure or "" for rule in known.rules.values()]
-        texts += [one["message"] for one in known.document.root["x-errors"]["cases"]]
+        texts += [one.get("message") or "" for one in known.document.root["x-errors"]["cases"]]
         sentences |= {part for text in texts for part in _fixed(text)}
     # What HTTP itself says is nobody's.
     sentences -= {status.phrase.lower() for status in HTTPStatus}

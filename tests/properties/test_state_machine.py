@@ -36,7 +36,7 @@ from tests.mock import Mock, Receivers, Reply, Wall
 from tests.mockserver.clients import Client, clients, examples, is_same_record
 from tests.pictures import picture
 from tests.providers import LIBRARY, contract
-from validator.contract.compile import milliseconds
+from validator.contract.durations import milliseconds
 from validator.contract.model import Operation
 
 TENANTS = ("default", "other")
