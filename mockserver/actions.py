@@ -106,7 +106,7 @@ def create(
             return conflict_violation(one.rule, one.pointer, value)
         names[one.pointer] = text
     made = (
-        outcome(operation.body, body, examination.pictures)
+        outcome(operation.body, body, examination.pictures, examination.row)
         if operation.body is not None and operation.body.capabilities is not None
         else None
     )

@@ -20,6 +20,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Origins = dict[bytes | tuple[str, str, str | bytes], str]
 
+WHOLE: Final = "understudy.whole"
+"""The ASGI extension of our own server: (the body, what sends an answer), for requests that came whole."""
+
+AnswerWhole = Callable[[int, HeaderList, bytes], bool]
+"""(status, headers, body) -> whether it was sent; where not, it goes the usual way."""
+
 TOKENS: Final = 10_000
 """Credentials and addresses whose reading is remembered; they are forgotten all at once."""
 

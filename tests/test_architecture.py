@@ -225,6 +225,7 @@ WORDS_OF_OURS = {
 PLAIN_WORDS = {
     "config": "an option of curl",
     "data": "an option of curl",
+    "extensions": "a member of the ASGI scope",
     "problem": "a member of our own report on a file",
     "x": "between width and height",
 }

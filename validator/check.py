@@ -29,6 +29,7 @@ from validator.contract.model import (
     Owner,
     Parameter,
     Place,
+    Row,
     Rule,
     Stage,
     unknown_member_id,
@@ -107,10 +108,11 @@ class Examination:
     """A request taken apart: what the server needs to act on it, beside the report.
 
     `body` is the body without absent members, MISSING where there is none to read; `parameters` the values
-    by place and name with defaults; `pictures` what was seen, by pointer.
+    by place and name with defaults; `pictures` what was seen, by pointer; `row` the one of the capability map
+    that covers the body.
     """
 
-    __slots__ = ("body", "operation", "parameters", "path", "pictures", "principal", "report")
+    __slots__ = ("body", "operation", "parameters", "path", "pictures", "principal", "report", "row")
 
     def __init__(
         self, report: Report, operation: Operation | None = None, path: Mapping[str, str] = NOTHING
@@ -123,6 +125,7 @@ class Examination:
         self.body: Json = MISSING
         self.pictures: Mapping[str, ImageInfo] = NOTHING
         self.principal: Principal | None = None
+        self.row: Row | None = None
 
 
 def check(
@@ -161,7 +164,7 @@ def examine(
     if isinstance(found, Violation):
         return Examination(report=Report(provider=contract.id, violations=(found,)))
     target, path = found
-    out = Examination(report=Report(provider=contract.id), operation=target, path=path)
+    out = Examination(report=_clean_report(contract.id, target.id, ()), operation=target, path=path)
     refused, unchecked = _judge_credential(target, request, keys, now, out)
     findings = []
     if refused is not None:
@@ -190,8 +193,8 @@ def judge(
 def _finished(
     contract: Contract, out: Examination, findings: list[Violation], unchecked: list[str]
 ) -> Examination:
-    if not findings and not unchecked and out.operation is not None:
-        out.report = _clean_report(contract.id, out.operation.id)
+    if not findings and out.operation is not None:
+        out.report = _clean_report(contract.id, out.operation.id, tuple(unchecked))
         return out
     if len(findings) > 1:
         findings.sort(key=lambda one: one.order)
@@ -205,9 +208,9 @@ def _finished(
 
 
 @functools.lru_cache(maxsize=1_024)
-def _clean_report(provider: str, operation: str) -> Report:
-    """Return the report of a request that nothing is wrong with; they are all the same."""
-    return Report(provider=provider, operation=operation)
+def _clean_report(provider: str, operation: str, unchecked: tuple[str, ...]) -> Report:
+    """Return the report of a request that nothing is wrong with; they are much the same."""
+    return Report(provider=provider, operation=operation, unchecked=unchecked)
 
 
 # --- route and credential ---------------------------------------------------------------------------------
@@ -402,7 +405,7 @@ def _judge_body(
         return [], []
     findings: list[Violation] = []
     media_type = request.headers.get("content-type")
-    if media_type is not None and not _is_json(media_type):
+    if media_type is not None and media_type != "application/json" and not _is_json(media_type):
         findings.append(
             protocol_violation(
                 contract,
@@ -427,7 +430,8 @@ def _judge_body(
         findings += more
     capabilities = schema.capabilities
     if capabilities is not None and isinstance(body, dict):
-        refused = refused_uses(capabilities, body, find_row(capabilities, body))
+        row = out.row = find_row(capabilities, body)
+        refused = refused_uses(capabilities, body, row)
         if refused:
             findings += _capability_findings(schema, capabilities, body, refused, findings)
     if not schema.images:
@@ -472,14 +476,34 @@ def _parse(contract: Contract, operation: Operation, request: Request) -> Json |
             return malformed("depth", "more than a thousand levels")
         return malformed("", f"{error.msg} (line {error.lineno}, column {error.colno})")
     raw = request.body
-    # As many brackets as levels and as many commas as values, or it cannot be that much.
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH or raw.count(b",") > MAX_VALUES // 2:
+    # As many commas as values, or it cannot be that much.
+    if raw.count(b",") > MAX_VALUES // 2 or _may_be_deep(raw):
         levels, count = _extent(body)
         if levels > MAX_DEPTH:
             return malformed("depth", f"more than {MAX_DEPTH} levels")
         if count > MAX_VALUES:
             return malformed("values", f"more than {MAX_VALUES:,} values")
     return body
+
+
+def _may_be_deep(raw: bytes) -> bool:
+    """Tell whether a JSON text may be nested deeper than is looked into; false only where it is not.
+
+    As many brackets as levels, or it cannot be that deep.  Of many, those that stand next to their like are
+    taken away, a level at a time, which is a hundred times as fast as to walk through what was read.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = raw.translate(None, _NO_BRACKETS)
+    for _ in range(_LEVELS_TAKEN):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return True
+
+
+_LEVELS_TAKEN: Final = 16
+_NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
 def _extent(value: Json) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from validator.contract.capabilities import find_row, key_texts
+from validator.contract.capabilities import key_texts
 from validator.contract.expressions import MISSING, Json, find_member, format_pointer
 from validator.contract.model import BodySchema, Capabilities, Feature, ImageRule, ImageSite, Row, Rule
 from validator.contract.schemas import ratio_value
@@ -234,14 +234,11 @@ def nearest_combination(capabilities: Capabilities, body: Mapping[str, Json]) ->
 
 
 def outcome(
-    schema: BodySchema, body: Mapping[str, Json], pictures: Mapping[str, ImageInfo]
+    schema: BodySchema, body: Mapping[str, Json], pictures: Mapping[str, ImageInfo], row: Row | None
 ) -> Outcome | None:
-    """Return what a body costs and what clip it makes, or None where the map has no row for it."""
+    """Return what a body costs and what clip it makes, or None where no row of the map covers it."""
     capabilities = schema.capabilities
-    if capabilities is None:
-        return None
-    row = find_row(capabilities, body)
-    if row is None:
+    if capabilities is None or row is None:
         return None
     length: Json = 0
     if capabilities.duration is not None:

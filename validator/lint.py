@@ -305,7 +305,7 @@ def _judged(
     if failing is not None:
         made = replace(made, failure=failing.failure or failing.message)
     if operation is not None and operation.body is not None and found.has_body and isinstance(out.body, dict):
-        return replace(made, made=outcome(operation.body, out.body, out.pictures))
+        return replace(made, made=outcome(operation.body, out.body, out.pictures, out.row))
     return made
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import re
 import warnings
@@ -110,7 +111,13 @@ def _judge_key(key: str, credential: Credential, keys: KeyRing) -> Principal | R
         return _malformed(found, f"up to {_LONGEST_KEY} printable ASCII characters")
     if keys.keys and key not in keys.keys:
         return Refused(reason="unknown")
-    return Principal(account=fingerprint(key), scheme=credential.name)
+    return _holder(key, credential.name)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _holder(key: str, scheme: str) -> Principal:
+    """Return who has a key; the same few keys come again and again."""
+    return Principal(account=fingerprint(key), scheme=scheme)
 
 
 def _judge_token(token: str, credential: Credential, keys: KeyRing) -> Principal | Refused:

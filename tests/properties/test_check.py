@@ -19,6 +19,7 @@ from tests.pictures import picture
 from tests.properties.bodies import JSON, NAMES, bodies
 from tests.providers import LIBRARY, contract, mock_view
 from validator.check import MAX_DEPTH, MAX_FINDINGS, MAX_VALUES, Examination, examine
+from validator.contract.capabilities import find_row
 from validator.contract.expressions import Scope
 from validator.errors import refuse, render
 from validator.keywords import LONGEST_CLIP_S, outcome
@@ -51,7 +52,7 @@ def judged(name: str, request: HttpRequest, operation: str | None = None) -> Exa
         refusal = refuse(known, report.violations, scope, operation=operation or "")
         assert 400 <= render(refusal, scope).status < 600
     elif isinstance(out.body, dict) and out.operation is not None and out.operation.body is not None:
-        made = outcome(out.operation.body, out.body, out.pictures)
+        made = outcome(out.operation.body, out.body, out.pictures, out.row)
         assert made is None or made.cost >= 0
         assert made is None or made.shape is None or 0 < made.shape.seconds <= LONGEST_CLIP_S + 1
     return out
@@ -192,9 +193,9 @@ def test_a_length_and_shape_that_are_none_make_a_clip_all_the_same(
     assert schema is not None and schema.capabilities is not None
     members = [schema.capabilities.duration or "", *schema.capabilities.ratio_from]
 
-    made = outcome(
-        schema, {path[1:]: shape if index else length for index, path in enumerate(members) if path}, {}
-    )
+    body = {path[1:]: shape if index else length for index, path in enumerate(members) if path}
+
+    made = outcome(schema, body, {}, find_row(schema.capabilities, body))
 
     if made is not None:
         assert made.cost >= 0

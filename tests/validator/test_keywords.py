@@ -16,7 +16,7 @@ from validator.check import check
 from validator.contract.capabilities import find_row
 from validator.contract.compile import compile_document
 from validator.contract.document import read_document
-from validator.contract.model import BodySchema
+from validator.contract.model import BodySchema, Row
 from validator.images import look
 from validator.keywords import (
     MEMO,
@@ -32,6 +32,11 @@ from validator.keywords import (
 from validator.request import HttpRequest
 
 URL = "https://example.com/a.png"
+
+
+def row(known: BodySchema, body: Any) -> Row | None:
+    assert known.capabilities is not None
+    return find_row(known.capabilities, body)
 
 
 def schema() -> BodySchema:
@@ -277,7 +282,7 @@ def made(body: dict[str, Any]) -> Outcome:
         for pointer in ("/picture",)
         if isinstance(body.get(pointer[1:]), str)
     }
-    found = outcome(schema(), body, pictures)
+    found = outcome(schema(), body, pictures, row(schema(), body))
     assert found is not None
     return found
 
@@ -340,7 +345,7 @@ def test_a_length_is_cut_to_the_millisecond_and_not_rounded() -> None:
     found = contract("kling").operations["createText2Video"].body
     assert found is not None
 
-    clip = outcome(found, body, {})
+    clip = outcome(found, body, {}, row(found, body))
 
     assert clip is not None and clip.shape is not None
     assert (121, 24, 5.041) == (clip.shape.frames, clip.shape.fps, clip.shape.seconds)
@@ -355,13 +360,13 @@ def test_sound_is_there_where_it_is_used_and_offered() -> None:
 
 
 def test_a_body_without_a_row_makes_nothing() -> None:
-    assert outcome(schema(), {"model": "c9"}, {}) is None
+    assert outcome(schema(), {"model": "c9"}, {}, row(schema(), {"model": "c9"})) is None
 
 
 def test_a_body_schema_without_a_map_makes_nothing() -> None:
     bare = dataclasses.replace(schema(), capabilities=None)
 
-    assert outcome(bare, {}, {}) is None
+    assert outcome(bare, {}, {}, None) is None
     assert {} == key_values(bare, {})
 
 
