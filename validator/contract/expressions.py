@@ -222,10 +222,17 @@ def resolve_pointer(value: Json, tokens: tuple[str, ...]) -> Json:
 
 def find_member(body: Json, pointer: str) -> Json:
     """Return what a JSON Pointer leads to inside a body, or MISSING."""
+    name = _single(pointer)
+    if name is not None:
+        return body.get(name, MISSING) if isinstance(body, dict) else MISSING
+    return resolve_pointer(body, parse_pointer(pointer))
+
+
+@functools.lru_cache(maxsize=4_096)
+def _single(pointer: str) -> str | None:
+    """Return the name of a pointer to a member of the whole, None for any other."""
     tokens = parse_pointer(pointer)
-    if len(tokens) == 1:
-        return body.get(tokens[0], MISSING) if isinstance(body, dict) else MISSING
-    return resolve_pointer(body, tokens)
+    return tokens[0] if len(tokens) == 1 else None
 
 
 @functools.lru_cache(maxsize=4_096)
