@@ -51,11 +51,11 @@ def prism() -> Path:
                     ],
                     capture_output=True,
                     text=True,
-                    timeout=180,
+                    timeout=90,
                     check=False,
                 )
             except subprocess.TimeoutExpired:
-                pytest.skip("Prism could not be installed: npm did not end within three minutes")
+                pytest.skip("Prism could not be installed: npm did not end within ninety seconds")
             if done.returncode:
                 said = done.stderr.strip().splitlines()
                 pytest.skip(
