@@ -116,7 +116,7 @@ def input_pointers(document: Document, raw: RawOperation, all_raw: Mapping[str, 
 
 
 def texts_below(document: Document, node: Json, path: Path, seen: set[str]) -> Iterable[str]:
-    """Yield every text below a node, references followed."""
+    """Yield every text below a node, references followed; schemas beside a template hold none that is rendered."""
     if isinstance(node, dict):
         reference = node.get("$ref")
         if isinstance(reference, str):
@@ -124,8 +124,10 @@ def texts_below(document: Document, node: Json, path: Path, seen: set[str]) -> I
                 target, at = document.resolve(node, path)
                 yield from texts_below(document, target, at, seen | {reference})
             return
-        for value in node.values():
-            yield from texts_below(document, value, path, seen)
+        has_template = "x-template" in node
+        for name, value in node.items():
+            if not (has_template and name in ("schema", "examples")):
+                yield from texts_below(document, value, path, seen)
     elif isinstance(node, list):
         for value in node:
             yield from texts_below(document, value, path, seen)
