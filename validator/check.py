@@ -490,11 +490,17 @@ def _may_be_deep(raw: bytes) -> bool:
     """Tell whether a JSON text may be nested deeper than is looked into; false only where it is not.
 
     As many brackets as levels, or it cannot be that deep.  Of many, those that stand next to their like are
-    taken away, a level at a time, which is a hundred times as fast as to walk through what was read.
+    taken away, a level at a time, which is ten times as fast as to walk through what was read.  The text is
+    JSON: it was read before.
     """
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return False
-    brackets = raw.translate(None, _NO_BRACKETS)
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = raw.translate(None, _NO_BRACKETS).replace(b'""', b"")
+    if b'"' in brackets:
+        # A string with brackets in it, which are none.
+        return True
     for _ in range(_LEVELS_TAKEN):
         if not brackets:
             return False
@@ -503,7 +509,7 @@ def _may_be_deep(raw: bytes) -> bool:
 
 
 _LEVELS_TAKEN: Final = 16
-_NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
+_NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b'[]{}"')))
 
 
 def _extent(value: Json) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import time
 import zlib
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from PIL import Image
 from tests.pictures import picture
 from tests.properties.bodies import JSON, NAMES, bodies
 from tests.providers import LIBRARY, contract, mock_view
-from validator.check import MAX_DEPTH, MAX_FINDINGS, MAX_VALUES, Examination, examine
+from validator.check import MAX_DEPTH, MAX_FINDINGS, MAX_VALUES, Examination, _extent, _may_be_deep, examine
 from validator.contract.capabilities import find_row
 from validator.contract.expressions import Scope
 from validator.errors import refuse, render
@@ -135,6 +136,43 @@ def test_deep_nesting_is_malformed(levels: int, opening: bytes, closing: bytes) 
 
     is_too_deep = any(one.rule == "toy.request.malformed-depth" for one in out.report.violations)
     assert (levels > MAX_DEPTH) == is_too_deep
+
+
+IN_STRINGS = {
+    # What stands before and behind each level: brackets in strings, which are none, and quotes that end no string.
+    "the other bracket": (b'["]",', b',"["]'),
+    "behind an escaped quote": (b'["\\"]",', b',"[\\""]'),
+    "behind an escaped backslash": (b'["\\\\","]",', b',"["]'),
+    "empty strings": (b'["","]","",', b',"","["]'),
+    "objects": (b'{"}":0,"a":', b',"{":0}'),
+}
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1, 300, 900])
+@pytest.mark.parametrize("name", IN_STRINGS)
+def test_brackets_in_strings_hide_no_depth(levels: int, name: str) -> None:
+    opening, closing = IN_STRINGS[name]
+    body = b'{"prompt":' + opening * (levels - 1) + b"1" + closing * (levels - 1) + b"}"
+
+    out = sent(body)
+
+    is_too_deep = any(one.rule == "toy.request.malformed-depth" for one in out.report.violations)
+    assert (levels > MAX_DEPTH) == is_too_deep
+
+
+@given(value=JSON, texts=st.lists(st.text('[]{}"\\\\a'), max_size=4), levels=st.integers(0, 200))
+def test_the_quick_look_at_depth_never_takes_deep_for_flat(value: Any, texts: list[str], levels: int) -> None:
+    for _ in range(levels):
+        value = [*texts, value, *texts]
+    raw = orjson.dumps(value)
+
+    assert _may_be_deep(raw) or _extent(orjson.loads(raw))[0] <= MAX_DEPTH
+
+
+def test_a_long_flat_list_is_seen_to_be_flat() -> None:
+    points = [{"x": 1, "y": [2]}] * 500
+
+    assert not _may_be_deep(orjson.dumps({"masks": points, "prompt": 'a "boat" \\'}))
 
 
 def test_a_python_value_nested_too_deep_is_a_fault_of_the_body() -> None:
