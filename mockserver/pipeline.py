@@ -57,7 +57,7 @@ from validator.report import Report, Violation
 from validator.security import Principal, Refused, authorise, judge_dates
 
 _NOT_WHOLE: Final[tuple[bytes | None, AnswerWhole | None]] = (None, None)
-_CODE: Final = re.compile(r"(?:^|[,;\s])code=\"?([A-Za-z0-9.\-]+)\"?")
+_CODE: Final = re.compile(r'(?:^|[,;])\s*code\s*=\s*(?:"([^"]*)"|([^\s",;]+))', re.IGNORECASE)
 
 log: Final = logging.getLogger("understudy")
 
@@ -100,6 +100,9 @@ class Pipeline:
             log.exception("request %s failed", visit.request_id)
             answer = self._failed(visit, error)
         headers_out, out = answer.headers, answer.body
+        if b"prefer" in raw and not any(name == b"preference-applied" for name, _ in headers_out):
+            # It may be meant for others; a typing mistake must not go unseen all the same.
+            headers_out.append((b"x-mock-note", b"nothing of Prefer was applied"))
         headers_out.append((b"content-length", b"%d" % len(out)))
         if not visit.is_whole:
             # The rest of the body is still on its way; it must not be read as the next request.
@@ -217,14 +220,13 @@ class Pipeline:
         findings: list[Violation] = []
         if plan.credentials and (refused := self._authorise(visit, plan)) is not None:
             findings.append(refused)
-        asked = visit.headers.raw.get(b"prefer")
-        if asked is not None and (code := self._code(visit, asked)):
-            return self._refuse_as_asked(visit, operation, findings, code)
         if not visit.is_whole:
             most = f"at most {self._backend.settings.max_body_bytes:,} bytes"
             findings.append(protocol_violation(contract, "too-large", allowed=most, operation=operation.id))
             return self._refuse(visit, findings)
         exceeded = self._count(visit, operation) if visit.desk.counts_requests and not findings else None
+        if b"prefer" in visit.headers.raw and not findings and (code := self._code(visit)):
+            return self._refuse_as_asked(visit, operation, code)
         judge(contract, operation, visit, examination, findings, [])
         violations = examination.report.violations
         if violations and examination.report.verdict == "refused":
@@ -234,20 +236,20 @@ class Pipeline:
         return self._act(visit, plan)
 
     @staticmethod
-    def _code(visit: Visit, header: bytes) -> str:
+    def _code(visit: Visit) -> str:
         """Return the refusal that `Prefer: code=...` asks for (RFC 7240), "" where there is none of that name."""
-        match = _CODE.search(header.decode("latin-1"))
-        return match[1] if match is not None and match[1] in visit.desk.refusals else ""
+        match = _CODE.search(_preferences(visit))
+        code = (match[1] or match[2]) if match is not None else ""
+        return code if code in visit.desk.refusals else ""
 
-    def _refuse_as_asked(
-        self, visit: Visit, operation: Operation, findings: list[Violation], code: str
-    ) -> Answer:
+    def _refuse_as_asked(self, visit: Visit, operation: Operation, code: str) -> Answer:
         kind, reason = visit.desk.refusals[code]
         asked: Any = kind
         found = f"Prefer: code={code}"
         wanted = protocol_violation(visit.desk.contract, asked, reason, found=found, operation=operation.id)
-        answer = self._refuse(visit, [*findings, wanted])
-        answer.headers.append((b"preference-applied", f"code={code}".encode()))
+        answer = self._refuse(visit, [wanted])
+        applied = code if _CODE.fullmatch(f"code={code}") else f'"{code}"'
+        answer.headers.append((b"preference-applied", f"code={applied}".encode()))
         return answer
 
     def _authorise(self, visit: Visit, plan: Plan) -> Violation | None:
@@ -490,6 +492,12 @@ class Pipeline:
                 task=task.id if task is not None else "",
                 rules=tuple(one.rule for one in report.violations),
             )
+
+
+def _preferences(visit: Visit) -> str:
+    """Return all that the request prefers; several lines count as one (RFC 9110, 5.3)."""
+    values = [value for name, value in visit.asgi["headers"] if name == b"prefer"]
+    return b", ".join(values).decode("latin-1")
 
 
 _NO_REPORT: Final = Report(provider="")

@@ -74,6 +74,11 @@ class _OneWrite:
         if parts and not self._transport.is_closing():
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether something was written in this turn of the loop."""
+        return bool(self._parts)
+
     def close(self) -> None:
         """Send what is waiting, then close."""
         self._flush()
@@ -132,7 +137,6 @@ class QuickProtocol(HttpToolsProtocol):
     """
 
     _held: tuple[RequestResponseCycle, Any] | None = None
-    _is_beginning = False
     _open_head: Any = None
     _head_bytes = 0
 
@@ -182,21 +186,20 @@ class QuickProtocol(HttpToolsProtocol):
             super()._start_asgi_task(*held)
 
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if self._is_beginning:
-            # One that queued behind the one being answered; begun here, a thousand of them would stand in a stack.
+        transport: Any = self.transport
+        if transport.is_waiting:
+            # One that came behind another, in the same piece.  One answer a turn: a thousand of them would hold up
+            # everybody else, and nobody would see that the client does not read what it asked for.
             self.loop.call_soon(self._begin, cycle, app)
             return
         if not cycle.more_body:
             scope: Any = cycle.scope
             scope["extensions"] = {WHOLE: (bytes(cycle.body), functools.partial(_answer, cycle))}
         running = cycle.run_asgi(app)
-        self._is_beginning = True
         try:
             waits_for = running.send(None)
         except StopIteration:
             return
-        finally:
-            self._is_beginning = False
         task = self.loop.create_task(_resumed(running, waits_for))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

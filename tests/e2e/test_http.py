@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -496,3 +497,28 @@ def test_a_server_that_is_told_to_stop_under_load_breaks_no_answer(start: Start)
 
     assert (0, []) == (code, faults)
     assert took_s < 2.0
+
+
+def test_what_one_connection_asks_at_once_and_never_reads_holds_up_nobody(toy: Running) -> None:
+    create = b'{"prompt": "%s"}' % (b"a" * 40)
+    head = b"POST /toy/api/clips HTTP/1.1\r\n" + HOST + KEY
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(create)
+    many = LIST.replace(b"/clips ", b"/clips?size=50 ")
+    with Wire(toy) as filling:
+        for _ in range(60):
+            assert filling.send(head + create).answer().status == 200
+    with Wire(toy) as greedy, Wire(toy) as other:
+        with contextlib.suppress(BlockingIOError):
+            greedy.socket.setblocking(False)
+            for _ in range(20_000):
+                greedy.socket.send(many)
+        greedy.socket.setblocking(True)
+        waits = []
+        for _ in range(9):
+            began = time.perf_counter()
+            assert other.send(LIST).answer().status == 200
+            waits.append(time.perf_counter() - began)
+
+        # As much as fits into one read of the socket takes a quarter of a second to answer.
+        assert statistics.median(waits) < 0.1
+        assert greedy.answer().status == 200

@@ -55,6 +55,44 @@ def test_what_nobody_knows_is_passed_over_and_not_confirmed() -> None:
 
         assert reply.status == 200
         assert "preference-applied" not in reply.headers
+        assert "nothing of Prefer was applied" == reply.headers["x-mock-note"]
+
+
+@pytest.mark.parametrize(
+    "wish", ["Code=429", "code = 429", "wait=5,code=429", 'CODE="fast"', "x;y, code=fast"]
+)
+def test_it_is_written_as_the_standard_allows(wish: str) -> None:
+    with Mock() as mock:
+        assert (429, "fast") == ((reply := asked(mock, wish)).status, reply.json["code"])
+
+
+@pytest.mark.parametrize("wish", ["xcode=429", "code", "code=", "decode=429", "wait=code=429"])
+def test_what_only_looks_like_it_asks_for_nothing(wish: str) -> None:
+    with Mock() as mock:
+        assert asked(mock, wish).status == 200
+
+
+def test_a_code_of_several_words_stands_in_quotes() -> None:
+    with Mock("aimlapi") as mock:
+        headers = {"authorization": "Bearer test", "prefer": 'code="Too Many Requests"'}
+
+        reply = mock.call("POST", "/aimlapi/v2/video/generations", json={}, headers=headers)
+
+        assert 429 == reply.status
+        assert 'code="Too Many Requests"' == reply.headers["preference-applied"]
+
+
+def test_a_refusal_on_demand_is_counted_and_tells_what_is_left() -> None:
+    with Mock("modellix") as mock:
+        headers = {"authorization": "Bearer test", "prefer": "code=429"}
+        path = "/modellix/api/v1/image-to-video/kling/kling-v1-i2v/async"
+
+        left = [
+            int(mock.call("POST", path, json={}, headers=headers).headers["x-ratelimit-remaining"])
+            for _ in range(2)
+        ]
+
+        assert left == [left[0], left[0] - 1]
 
 
 def test_a_credential_is_asked_for_all_the_same() -> None:
@@ -62,6 +100,8 @@ def test_a_credential_is_asked_for_all_the_same() -> None:
         reply = mock.call("POST", "/toy/api/clips", json=BODY, headers={"prefer": "code=429"})
 
         assert (401, "no_key") == (reply.status, reply.json["code"])
+        assert "preference-applied" not in reply.headers
+        assert "toy.request.unauthorized-missing" == reply.headers["x-mock-violations"]
 
 
 def test_a_read_can_be_refused_and_the_next_one_not() -> None:

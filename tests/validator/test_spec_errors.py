@@ -16,6 +16,7 @@ from tests.providers import TOY
 from validator.contract import SpecError, load
 from validator.contract.compile import compile_document
 from validator.contract.document import check_document, document_errors, parse_yaml, read_document
+from validator.contract.pointers import is_described
 
 DOCUMENT = replace(read_document(TOY), file="toy.yaml")
 Spec = dict[str, Any]
@@ -341,6 +342,41 @@ def told(root: Spec) -> str:
         check_document(document)
         compile_document(document)
     return str(caught.value)
+
+
+OPEN: dict[str, Callable[[Spec], object]] = {
+    "by a pattern of names": lambda root: body(root).update(
+        patternProperties={"^na": {"type": "string", "x-rule": RULE}}
+    ),
+    "as one of any names": lambda root: body(root).update(
+        additionalProperties={"type": "string", "x-rule": RULE}
+    ),
+    "because any name is allowed": lambda root: body(root).update(additionalProperties=True),
+}
+
+
+@pytest.mark.parametrize("change", OPEN.values(), ids=list(OPEN))
+def test_a_member_that_is_described_another_way_may_be_read(change: Callable[[Spec], object]) -> None:
+    root = copy.deepcopy(DOCUMENT.root)
+    template(root)["body"].update(nap="$task.input#/nap")
+    change(root)
+
+    compile_document(replace(DOCUMENT, root=root))
+
+
+def test_an_alternative_that_leaves_members_open_is_enough() -> None:
+    closed, open_ = {"type": "null"}, {"type": "object"}
+
+    assert is_described({"properties": {"a": {"anyOf": [closed, open_]}}}, ["a", "b"])
+    assert not is_described({"properties": {"a": {"anyOf": [closed, closed]}}}, ["a", "b"])
+    assert not is_described({"properties": {"a": {"oneOf": [{"type": "string"}]}}}, ["a", "0"])
+
+
+def test_a_sample_that_looks_like_a_rule_is_none() -> None:
+    root = copy.deepcopy(DOCUMENT.root)
+    body(root)["examples"] = [{"prompt": "a", "x-rule": RULE}]
+
+    compile_document(replace(DOCUMENT, root=root))
 
 
 @pytest.mark.parametrize(("change", "expected"), BROKEN.values(), ids=BROKEN)

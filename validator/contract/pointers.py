@@ -5,8 +5,9 @@ A name that leads nowhere would be left out of an answer, or a callback never se
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from validator.contract.document import nearest
 from validator.contract.expressions import Json, expressions_in, format_pointer, parse_pointer
@@ -67,31 +68,38 @@ def _check_pointer(
 
 def is_described(schema: Any, tokens: Sequence[str]) -> bool:
     """Tell whether a schema describes the member that a pointer leads to, or leaves open what there is."""
+    return _says(schema, tokens) != "no"
+
+
+def _says(schema: Any, tokens: Sequence[str]) -> Literal["yes", "open", "no"]:
+    """Return what a schema says of a member: that it is there, nothing at all, or that it is none."""
     if not tokens:
-        return True
+        return "yes"
     if not isinstance(schema, dict):
-        return bool(schema)
-    nodes = list(_in_place(schema))
-    token, rest = tokens[0], tokens[1:]
-    below = [node["properties"][token] for node in nodes if token in node.get("properties", ())]
-    below += [node["items"] for node in nodes if token.isdigit() and "items" in node]
+        return "open" if schema else "no"
+    said = [_own(schema, tokens[0], tokens[1:])]
+    said += [_says(branch, tokens) for branch in schema.get("allOf", ())]
+    for key in ("anyOf", "oneOf"):
+        branches = [_says(branch, tokens) for branch in schema.get(key, ())]
+        if branches:
+            said.append("yes" if "yes" in branches else "open" if "open" in branches else "no")
+    return "yes" if "yes" in said else "no" if "no" in said else "open"
+
+
+def _own(node: Mapping[str, Any], token: str, rest: Sequence[str]) -> Literal["yes", "open", "no"]:
+    below = [node["properties"][token]] if token in node.get("properties", ()) else []
+    below += [
+        child for pattern, child in node.get("patternProperties", {}).items() if re.search(pattern, token)
+    ]
+    below += [node["items"]] if "items" in node and token.isdigit() else []
+    if not below and node.get("additionalProperties"):
+        below = [node["additionalProperties"]]
     if below:
-        return any(is_described(node, rest) for node in below)
-    return not any("properties" in node or "items" in node or _is_leaf(node) for node in nodes)
-
-
-def _is_leaf(node: Mapping[str, Any]) -> bool:
-    """Tell whether a schema asks for something that has no members."""
+        return "no" if all(_says(child, rest) == "no" for child in below) else "yes"
     types = node.get("type", ())
-    return bool(types) and not {"object", "array"} & set([types] if isinstance(types, str) else types)
-
-
-def _in_place(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        yield node
-        for key in ("allOf", "anyOf", "oneOf"):
-            for child in node.get(key, ()):
-                yield from _in_place(child)
+    types = {types} if isinstance(types, str) else set(types)
+    is_leaf = bool(types) and not {"object", "array"} & types
+    return "no" if is_leaf or "properties" in node or "items" in node else "open"
 
 
 def _check_keys(bench: Workbench, bodies: Iterable[BodySchema | None]) -> None:
@@ -127,8 +135,8 @@ def _check_reached(bench: Workbench) -> None:
         if isinstance(word, dict) and "id" in word and word["id"] not in bench.book.rules:
             raise bench.document.error(f"rule '{word['id']}' belongs to nothing an operation uses", path)
         for name, value in node.items():
-            # Patches of variants are part of the document only once they are applied.
-            if name != "x-variants":
+            # Patches of variants are part of the document only once they are applied, and samples never.
+            if name not in ("x-variants", "examples", "example"):
                 visit(value, (*path, name))
 
     visit(bench.document.root, ())
