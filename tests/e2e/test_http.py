@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -519,6 +518,6 @@ def test_what_one_connection_asks_at_once_and_never_reads_holds_up_nobody(toy: R
             assert other.send(LIST).answer().status == 200
             waits.append(time.perf_counter() - began)
 
-        # As much as fits into one read of the socket takes a quarter of a second to answer.
-        assert statistics.median(waits) < 0.1
+        # As much as fits into one read of the socket takes two thirds of a second to answer, and a twentieth to read.
+        assert max(waits) < 0.35
         assert greedy.answer().status == 200
