@@ -200,11 +200,15 @@ def test_what_depends_on_a_value_is_there_only_where_it_is_true(enabled: Any, ex
         {"x-when": "$task.id", "x-then": 1, "else": 2},
         {"x-when": True, "x-then": 1},
         {"x-when": "yes", "x-then": 1},
+        {"x-when": "a{$task.id}", "x-then": 1},
+        {"x-then": 1},
     ],
 )
 def test_a_condition_that_is_none_is_told(body: Any) -> None:
     with pytest.raises(ExpressionError, match="x-when"):
         compile_body({"a": body})
+    with pytest.raises(ExpressionError, match="x-when"):
+        expressions_in({"a": [body]})
 
 
 def test_expressions_are_found_wherever_they_stand() -> None:

@@ -7,6 +7,7 @@ import functools
 import io
 import random
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -199,6 +200,47 @@ def test_a_cut_is_found_wherever_pillow_finds_it(format_: str) -> None:
 @pytest.mark.parametrize("format_", FORMATS)
 def test_bytes_behind_the_end_do_not_hide_a_whole_file(format_: str) -> None:
     assert seen(file(format_) + b"\0" * 10).problem is None
+
+
+FILM = random.Random(3).randbytes(40_000).replace(b"\xff\xd9", b"\0\0").replace(b"IEND", b"\0\0\0\0")
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG"])
+def test_a_photograph_with_a_film_behind_it_is_whole(format_: str) -> None:
+    content = file(format_)
+
+    assert seen(content + FILM).problem is None
+    # Cut inside the picture, it is not, whatever stands behind.
+    assert "truncated" == seen(content[: len(content) // 2] + FILM).problem
+
+
+def test_a_thumbnail_inside_does_not_stand_for_the_end() -> None:
+    jpeg, thumbnail = file("JPEG", 120, 80), file("JPEG", 16, 16)
+    exif = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 8) + b"Exif\0\0" + thumbnail
+    whole = jpeg[:2] + exif + jpeg[2:]
+
+    assert seen(whole + FILM).problem is None
+    assert "truncated" == seen(whole[:-600] + FILM).problem
+
+
+def test_fill_bytes_before_a_marker_are_passed_over() -> None:
+    jpeg = file("JPEG")
+    filled = jpeg[:2] + b"\xff" * 7 + jpeg[2:]
+
+    assert seen(filled).problem is None
+    assert seen(filled + FILM).problem is None
+
+
+def test_a_jpeg_of_nothing_but_segments_takes_no_time() -> None:
+    jpeg = file("JPEG")
+    segments = b"\xff\xe2\x00\x02" * 1_000_000
+    picture = text(jpeg[:2] + segments + jpeg[2:])
+
+    began = time.perf_counter()
+    info = look(picture)
+
+    assert ("image/jpeg", "truncated") == (info.media_type, info.problem)
+    assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize(

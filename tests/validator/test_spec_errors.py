@@ -109,6 +109,14 @@ BROKEN: dict[str, tuple[Callable[[Spec], object], str]] = {
         lambda root: template(root)["body"].update(name="$task.input#/nam"),
         "toy.yaml#/paths/~1clips/post: '/nam', which $task.input reads, is no member of the request (did you mean '/name'?)",
     ),
+    "a condition without a value": (
+        lambda root: template(root)["body"].update(name={"x-when": "$task.id"}),
+        "toy.yaml#/components/x-templates/clip: 'x-when' stands with 'x-then' and nothing else",
+    ),
+    "a condition that is no expression": (
+        lambda root: template(root)["body"].update(name={"x-when": True, "x-then": 1}),
+        "toy.yaml#/components/x-templates/clip: 'x-when' is an expression, not true",
+    ),
     "a callback to a member nobody sends": (
         lambda root: create(root)["callbacks"]["onChange"].update(
             {"{$request.body#/hok}": create(root)["callbacks"]["onChange"].pop("{$request.body#/hook}")}

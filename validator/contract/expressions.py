@@ -471,6 +471,8 @@ def expressions_in(value: Json) -> list[Expression]:
     Raises ExpressionError.
     """
     if isinstance(value, dict):
+        if WHEN in value or THEN in value:
+            _check_condition(value)
         return [found for member in value.values() for found in expressions_in(member)]
     if isinstance(value, list):
         return [found for item in value for found in expressions_in(item)]
@@ -490,7 +492,7 @@ def compile_body(body: Json, *, item: Callable[[Scope, Any], Json] | None = None
 
     `item` renders one member where the body says `$tasks` or `$errors`.  Raises ExpressionError.
     """
-    if isinstance(body, dict) and WHEN in body:
+    if isinstance(body, dict) and (WHEN in body or THEN in body):
         return _compile_condition(body, item=item)
     if isinstance(body, dict):
         return _compile_object(body, item=item)
@@ -508,16 +510,21 @@ def compile_body(body: Json, *, item: Callable[[Scope, Any], Json] | None = None
 
 
 WHEN: Final = "x-when"
-"""The member of a template body that makes what stands beside it, `x-then`, depend on a value."""
+THEN: Final = "x-then"
+"""The members of a template body that make a value, the second, depend on another, the first."""
+
+
+def _check_condition(body: dict[str, Json]) -> None:
+    if body.keys() != {WHEN, THEN}:
+        raise ExpressionError(f"'{WHEN}' stands with '{THEN}' and nothing else")
+    if not isinstance(body[WHEN], str) or not body[WHEN].startswith("$"):
+        raise ExpressionError(f"'{WHEN}' is an expression, not {orjson.dumps(body[WHEN]).decode()[:80]}")
 
 
 def _compile_condition(body: dict[str, Json], *, item: Callable[[Scope, Any], Json] | None) -> Evaluate:
     """Compile {x-when, x-then}: the second where the first is true, else nothing."""
-    if body.keys() != {WHEN, "x-then"}:
-        raise ExpressionError(f"'{WHEN}' stands with 'x-then' and nothing else")
-    if not isinstance(body[WHEN], str) or not body[WHEN].startswith("$"):
-        raise ExpressionError(f"'{WHEN}' is an expression, not {body[WHEN]!r}")
-    condition, then = compile_text(body[WHEN]), compile_body(body["x-then"], item=item)
+    _check_condition(body)
+    condition, then = compile_text(body[WHEN]), compile_body(body[THEN], item=item)
     return lambda scope: then(scope) if condition(scope) is True else MISSING
 
 
