@@ -28,7 +28,7 @@ from mockserver.deliveries import Delivery
 from mockserver.journal import body_json, shown_url
 from mockserver.settings import Settings
 from mockserver.tasks import Task, TaskView, follow, media_url, move, states_between
-from mockserver.tenants import TENANT_NAME, Backend, Tenant, TooManyTenantsError
+from mockserver.tenants import Backend, NoTenantError, Tenant, TooManyTenantsError
 from mockserver.visits import AsgiScope, Receive, Send
 from validator.contract.document import parse_yaml
 from validator.contract.durations import milliseconds
@@ -141,12 +141,10 @@ def _is_this_machine(host: str) -> bool:
 
 def _tenant(control: Control, request: Request) -> Tenant:
     name = request.path_params.get("tenant") or request.headers.get("x-mock-tenant") or "default"
-    if not TENANT_NAME.fullmatch(name):
-        raise ProblemError(
-            400, "No such tenant", "a tenant is named by up to 64 letters, digits, dots and dashes"
-        )
     try:
         return control.backend.tenant(name)
+    except NoTenantError as error:
+        raise ProblemError(400, "No such tenant", str(error)) from None
     except TooManyTenantsError as error:
         raise ProblemError(429, "Too many tenants", str(error)) from None
 

@@ -23,7 +23,6 @@ from mockserver.log import RequestLog
 from mockserver.tasks import Task, TaskView
 from mockserver.tenants import (
     DEFAULT_TENANT,
-    TENANT_NAME,
     Backend,
     NoTenantError,
     Tenant,
@@ -124,16 +123,10 @@ class Pipeline:
             path, prefix = "/" + rest, f"/t/{name}"
         elif b"x-mock-tenant" in headers.raw:
             name = headers["x-mock-tenant"]
-        tenant = self._backend.tenants.get(name)
-        if tenant is None:
-            try:
-                if not TENANT_NAME.fullmatch(name):
-                    raise NoTenantError(
-                        "a tenant is named by up to 64 letters, digits, dots, dashes and underscores"
-                    )
-                tenant = self._backend.tenant(name)
-            except (NoTenantError, TooManyTenantsError) as error:
-                return self._without_tenant(scope, headers, path, prefix, error)
+        try:
+            tenant = self._backend.tenant(name)
+        except (NoTenantError, TooManyTenantsError) as error:
+            return self._without_tenant(scope, headers, path, prefix, error)
         return self._at(scope, headers, tenant, path, prefix)
 
     def _without_tenant(

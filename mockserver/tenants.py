@@ -97,10 +97,12 @@ class Backend:
         )
 
     def tenant(self, name: str) -> Tenant:
-        """Return the tenant of this name, made if it is new; raises TooManyTenantsError."""
+        """Return the tenant of this name, made if it is new; raises NoTenantError, TooManyTenantsError."""
         known = self.tenants.get(name)
         if known is not None:
             return known
+        if not TENANT_NAME.fullmatch(name):
+            raise NoTenantError("a tenant is named by up to 64 letters, digits, dots, dashes and underscores")
         if len(self.tenants) >= self.settings.max_tenants:
             raise TooManyTenantsError(
                 f"there are {len(self.tenants):,} tenants, and no more are allowed (--max-tenants)"

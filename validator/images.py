@@ -26,6 +26,7 @@ _HEADS: Final = (4_096, 131_072)
 """Characters of Base64 that are tried for the header before the whole: enough for most, then for long EXIF."""
 
 _TAIL: Final = 4_096
+NO_SCAN, ENDLESS = 0, -1
 MOST_SEGMENTS: Final = 5_000
 """Segments of a JPEG before its scan that are read; cameras write some twenty, colour profiles up to 255."""
 
@@ -136,7 +137,7 @@ def _header(head: bytes, *, is_whole: bool) -> Header | None:
     # Imported when the first picture is seen: most requests carry URLs, and a start should not pay for it.
     from PIL import Image, UnidentifiedImageError
 
-    if head.startswith(b"\xff\xd8\xff") and _has_many_segments(head):
+    if head.startswith(b"\xff\xd8\xff") and _scan(head) == ENDLESS:
         return "image/jpeg", None, None, "truncated"
     try:
         with warnings.catch_warnings():
@@ -182,35 +183,24 @@ def _ends_before(media_type: str | None, data: bytes) -> bool:
         return False
     if media_type == "image/jpeg":
         scan = _scan(data)
-        return scan is not None and b"\xff\xd9" in data[scan:]
+        return scan > 0 and b"\xff\xd9" in data[scan:]
     return False
 
 
-def _scan(data: bytes) -> int | None:
-    """Return where the scan of a JPEG begins, None where its segments do not lead there.
+def _scan(data: bytes) -> int:
+    """Return where the scan of a JPEG begins, NO_SCAN where its segments do not lead there.
 
-    A marker may have any number of fill bytes before it.
+    ENDLESS where there are more segments than any picture needs, each of which costs the reader time.  A marker
+    may have fill bytes before it; each of them counts as one.
     """
     at = 2
     for _ in range(MOST_SEGMENTS):
-        while data[at : at + 2] == b"\xff\xff":
-            at += 1
         if at + 4 > len(data) or data[at] != 0xFF:
-            return None
+            return NO_SCAN
         if data[at + 1] == 0xDA:
             return at
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
-def _has_many_segments(data: bytes) -> bool:
-    """Tell whether a JPEG has more segments than any picture needs, each of which costs the reader time."""
-    at = 2
-    for _ in range(MOST_SEGMENTS):
-        if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] == 0xDA:
-            return False
         at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return True
+    return ENDLESS
 
 
 def _is_whole(media_type: str | None, tail: bytes, size: int, head: bytes) -> bool:
