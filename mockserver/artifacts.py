@@ -63,9 +63,8 @@ class Artifacts:
         if content is None:
             try:
                 content = await asyncio.shield(self._make(shape))
-            except (
-                Exception
-            ):  # a library that does not load, or lacks the encoder; each has errors of its own
+            except Exception:
+                # A library that does not load, or lacks the encoder; each has errors of its own.
                 log.exception("no clip could be made; the packaged one is served from now on")
                 self._can_make = False
                 return Clip(packaged_clip(), is_packaged=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,9 @@ CLEAN: Final = 0
 FOUND: Final = 1
 UNCHECKED: Final = 2
 """Exit codes: nothing found, something found, something could not be looked at."""
+
+_UNWRITABLE: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF))
+"""Why a standard output takes no more: no room, a broken device, or closed."""
 
 
 class Unusable(click.ClickException):
@@ -78,6 +82,9 @@ class Command(click.Command):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(UNCHECKED) from None
         except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                # A fault of something else; to call it one of the output would lead astray.
+                raise
             raise Unusable(f"the output cannot be written: {error.strerror or error}") from None
         except SpecError as error:
             where = f"{error.file}#{error.pointer}" if error.pointer else error.file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,18 @@ def test_settings_are_options_that_may_be_repeated() -> None:
     CliRunner().invoke(work, ["--effect", "a.b.c=off", "--effect", "a.b.d=warn", "--variant", "a.x"])
 
     assert [((("a.b.c", "off"), ("a.b.d", "warn")), (("a", "x"),))] == seen
+
+
+def test_a_fault_that_is_not_the_outputs_is_not_called_one() -> None:
+    @click.command(cls=Command)
+    def broken() -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", "somewhere")
+
+    @click.command(cls=Command)
+    def full() -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(PermissionError):
+        broken.main([], standalone_mode=False)
+    with pytest.raises(Unusable, match="the output cannot be written"):
+        full.main([], standalone_mode=False)
