@@ -13,6 +13,7 @@ from mockserver.settings import (
     DEFAULT_PORT,
     SettingError,
     Settings,
+    parse_budgets,
     parse_credentials,
     parse_effects,
     parse_limits,
@@ -186,6 +187,14 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Enforce a limit: requests, concurrent-tasks or credits; 'on' for the provider's own number.",
 )
 @_option(
+    "--budget",
+    "budgets",
+    env="BUDGET",
+    multiple=True,
+    metavar="PROVIDER=UNITS",
+    help="Refuse tasks of a tenant past what they may cost there, as an empty account would; may be repeated.",
+)
+@_option(
     "--webhook-secret",
     "secrets",
     env="WEBHOOK_SECRET",
@@ -270,6 +279,7 @@ def serve(
     progress: str,
     credentials: tuple[str, ...],
     limits: tuple[str, ...],
+    budgets: tuple[str, ...],
     secrets: tuple[str, ...],
     max_body: int,
     **plain: Any,
@@ -298,6 +308,7 @@ def serve(
             polls_per_step=polls,
             credentials=parse_credentials(credentials),
             limits=parse_limits(limits),
+            budgets=parse_budgets(budgets),
             secrets=parse_pairs(secrets, "webhook secret"),
             max_body_bytes=max_body,
             **plain,

@@ -8,8 +8,9 @@ from typing import Final
 
 from mockserver import actions
 from mockserver.tenants import Backend
+from mockserver.wallets import money_of
 from validator.contract.expressions import Evaluate, Json
-from validator.contract.model import BodyTemplate, Contract, Evidence, Operation, When
+from validator.contract.model import BodyTemplate, Contract, Evidence, Money, Operation, When
 from validator.security import KeyRing, Principal, Refused
 
 HeaderList = list[tuple[bytes, bytes]]
@@ -49,6 +50,7 @@ class Desk:
     keys: KeyRing
     plans: Mapping[str, Plan]
     counts_requests: bool
+    money: Money | None
     refusals: Mapping[str, tuple[str, str]]
     principals: dict[tuple[bytes, bytes], tuple[Principal | Refused, str]] = field(default_factory=dict)
 
@@ -60,7 +62,7 @@ def prepare(contract: Contract, backend: Backend) -> Desk:
     shows_limit = any(
         "$limit" in text
         for name, node in contract.document.root.items()
-        if name != "x-variants"
+        if name not in ("x-variants", "x-errors")
         for text in _texts(node)
     )
     return Desk(
@@ -68,6 +70,7 @@ def prepare(contract: Contract, backend: Backend) -> Desk:
         keys=backend.settings.keys(contract.id),
         plans={name: _plan(operation, readings.get(name)) for name, operation in contract.operations.items()},
         counts_requests=bool(quotas) and (shows_limit or any(quota.is_enforced for quota in quotas)),
+        money=money_of(contract),
         refusals=_refusals(contract),
     )
 

@@ -204,7 +204,7 @@ class Pipeline:
             return self._refuse(visit, [visit.fault])
         found = find_operation(contract, "GET" if visit.method == "HEAD" else visit.method, visit.path)
         if isinstance(found, Violation):
-            if visit.desk.counts_requests:
+            if visit.desk.counts_requests or visit.tenant.quotas:
                 self._count_stray(visit)
             return self._refuse(visit, [found])
         operation, examination.path = found
@@ -217,7 +217,8 @@ class Pipeline:
             most = f"at most {self._backend.settings.max_body_bytes:,} bytes"
             findings.append(protocol_violation(contract, "too-large", allowed=most, operation=operation.id))
             return self._refuse(visit, findings)
-        exceeded = self._count(visit, operation) if visit.desk.counts_requests and not findings else None
+        is_counted = visit.desk.counts_requests or visit.account in visit.tenant.quotas
+        exceeded = self._count(visit, operation) if is_counted and not findings else None
         if b"prefer" in visit.headers.raw and not findings and (code := self._code(visit)):
             return self._refuse_as_asked(visit, operation, code)
         judge(contract, operation, visit, examination, findings, [])
@@ -240,6 +241,9 @@ class Pipeline:
         asked: Any = kind
         found = f"Prefer: code={code}"
         wanted = protocol_violation(visit.desk.contract, asked, reason, found=found, operation=operation.id)
+        if kind == "rate-limited" and visit.limit is None:
+            # The refusal may say how long to wait.
+            self._count(visit, operation)
         answer = self._refuse(visit, [wanted])
         applied = code if _CODE.fullmatch(f"code={code}") else f'"{code}"'
         answer.headers.append((b"preference-applied", f"code={applied}".encode()))
@@ -307,7 +311,9 @@ class Pipeline:
         """Count the request against its account's windows."""
         contract = visit.desk.contract
         windows = visit.tenant.windows.setdefault(contract.id, limits.Windows())
-        quotas = self._backend.quotas[contract.id].requests
+        quotas = self._backend.quotas_of(visit.tenant, visit.account).requests
+        if not quotas:
+            return None
         exceeded, visit.limit = windows.count(visit.account, quotas, visit.now)
         if exceeded is None:
             return None
@@ -354,10 +360,11 @@ class Pipeline:
 
     def _account(self, visit: Visit) -> limits.AccountView:
         """Return what the account has; what ended since is taken first."""
-        contract, tenant, store = visit.desk.contract, visit.tenant, self._backend.store
-        account = store.account(tenant.name, visit.account, visit.now)
-        limits.settle_all(store, tenant.name, visit.account, account, contract.operations, visit.now)
-        return limits.account_view(visit.account, account, self._backend.quotas[contract.id].credits)
+        backend, tenant = self._backend, visit.tenant
+        account = backend.store.account(tenant.name, visit.account, visit.now)
+        backend.wallets.settle_all(tenant.name, visit.account, account, visit.now)
+        credits = backend.quotas_of(tenant, visit.account).credits
+        return limits.account_view(visit.account, account, credits, visit.desk.money)
 
     @staticmethod
     def _scope(visit: Visit) -> Scope:

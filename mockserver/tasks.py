@@ -27,7 +27,8 @@ RESULT_LAG: Final = 73
 class Task:
     """One task.
 
-    Written once but for `timeline`, `failure` and `reads`, which only the functions of this module change.
+    Written once but for `timeline`, `failure` and `reads`, which only the functions of this module change, and
+    `is_settled`, which tells that its account knows its end.  `is_charged` when its price was taken at once.
     `input` maps pointers to the values that templates read later; `base` is the URL the client used;
     `hooks` are pairs (callback, address); `rules` the rules that its request broke without being refused.
     """
@@ -48,6 +49,7 @@ class Task:
     hooks: tuple[tuple[str, str], ...] = ()
     reads: int = 0
     rules: tuple[str, ...] = ()
+    is_charged: bool = False
     is_settled: bool = False
 
 
@@ -177,10 +179,10 @@ class TaskView:
 
     @property
     def cost(self) -> float | None:
-        """Return what was taken: the price after success, nothing after a failure, None before the end."""
+        """Return what the task took, as its provider charges, None before the end."""
         if self._task.price is None or not self._state.is_final:
             return None
-        return _whole(self._task.price if self._state.outcome == "success" else 0.0)
+        return _whole(self._operation.charge.amount(self._task.price, self._state.outcome))
 
     @property
     def cost_text(self) -> str | None:

@@ -50,13 +50,13 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.ids mockserver.journal mockserver.limits
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
+        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets
         """,
     4: """
-        mockserver.actions mockserver.admin mockserver.admin.answers mockserver.admin.bodies
-        mockserver.admin.control mockserver.admin.deliveries mockserver.admin.guard mockserver.admin.providers
-        mockserver.admin.requests mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times
-        mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks mockserver.log
+        mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
+        mockserver.admin.bodies mockserver.admin.control mockserver.admin.costs mockserver.admin.deliveries
+        mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests
+        mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks mockserver.log
         mockserver.pipeline mockserver.visits
         """,
     5: "mockserver.__main__ mockserver.cli mockserver.server",
