@@ -221,9 +221,9 @@ def test_a_condition_names_the_values_it_holds_for(value: Any, expected: str) ->
     ],
 )
 def test_a_condition_that_is_none_is_told(body: Any) -> None:
-    with pytest.raises(ExpressionError, match="x-(when|is)"):
+    with pytest.raises(ExpressionError, match=r"x-(when|is)"):
         compile_body({"a": body})
-    with pytest.raises(ExpressionError, match="x-(when|is)"):
+    with pytest.raises(ExpressionError, match=r"x-(when|is)"):
         expressions_in({"a": [body]})
 
 
