@@ -50,16 +50,18 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.ids mockserver.journal mockserver.limits
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets
+        mockserver.plans mockserver.preferences mockserver.scenarios mockserver.settings mockserver.store
+        mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
         mockserver.admin.bodies mockserver.admin.control mockserver.admin.costs mockserver.admin.deliveries
-        mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests mockserver.admin.tasks
-        mockserver.admin.tenants mockserver.admin.times mockserver.app mockserver.artifacts mockserver.callbacks
-        mockserver.desks mockserver.log mockserver.pipeline mockserver.visits
+        mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests mockserver.admin.scenarios
+        mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times mockserver.app mockserver.artifacts
+        mockserver.callbacks mockserver.desks mockserver.faults mockserver.log mockserver.pipeline
+        mockserver.visits
         """,
-    5: "mockserver.__main__ mockserver.cli mockserver.server",
+    5: "mockserver.__main__ mockserver.atlas mockserver.cli mockserver.server",
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
 
@@ -67,7 +69,7 @@ DOORS = {
     "PIL": "validator.images",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages.
-    "click": "mockserver.cli validator.__main__ validator.cli validator.options",
+    "click": "mockserver.atlas mockserver.cli validator.__main__ validator.cli validator.options",
     "httpx": "mockserver.callbacks",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.

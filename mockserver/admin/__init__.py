@@ -14,7 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
-from mockserver.admin import accounts, costs, deliveries, providers, requests, tasks, tenants, times
+from mockserver.admin import (
+    accounts,
+    costs,
+    deliveries,
+    providers,
+    requests,
+    scenarios,
+    tasks,
+    tenants,
+    times,
+)
 from mockserver.admin.answers import ProblemError, http_problem, problem, server_problem
 from mockserver.admin.control import Control, Handler, Route
 from mockserver.admin.guard import guard, tenant_of
@@ -30,6 +40,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *accounts.ROUTES,
     *costs.ROUTES,
     *deliveries.ROUTES,
+    *scenarios.ROUTES,
     *tenants.ROUTES,
 )
 """A further noun is a module with its own, and its entries in `admin.openapi.yaml`."""
