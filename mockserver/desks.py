@@ -45,7 +45,8 @@ class Plan:
 class Desk:
     """One provider, prepared; `principals` remembers who is behind a credential.
 
-    `anybody` is the account of those who need no credential; `refusals` are (kind, reason) of those that can be asked for, by status, code and name.
+    `anybody` is the account of those who need no credential; `refusals` are (kind, reason) of those that can be
+    asked for, by status, code and name.
     """
 
     contract: Contract

@@ -14,7 +14,8 @@ from mockserver.store import MemoryStore, SqliteStore, Store
 from tests.mock import KEY, Mock, Wall
 from tests.mockserver.clients import clients
 from tests.mockserver.test_admin import call
-from tests.providers import LIBRARY
+from tests.providers import LIBRARY, TOY
+from validator.contract import load
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -339,3 +340,20 @@ def test_every_provider_refuses_without_credits_and_takes_again_after_a_failure(
             assert client.operation.response.status == client.create().status
             mock.admin("POST", "/reset")
             mock.freeze()
+
+
+def test_those_who_need_no_credential_share_one_account(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "toy.yaml"
+    text = TOY.read_text()
+    assert "security: [{key: []}, {token: []}]\n" in text
+    path.write_text(text.replace("security: [{key: []}, {token: []}]\n", "security: []\n"))
+    monkeypatch.setattr("tests.mock.contract", lambda _: load(path))
+
+    with Mock(log="off", limits={("toy", "credits"): 1.0, ("toy", "requests"): None}) as mock:
+        mock.freeze()
+        assert [200, 402] == [mock.create().status for _ in range(2)]
+        (account,) = call(mock, "GET", "/accounts").json["accounts"]
+
+    assert ("toy:anybody", 1) == (account["id"], account["wallet"]["reserved"])
