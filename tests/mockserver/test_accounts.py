@@ -205,12 +205,14 @@ def test_only_accounts_there_can_be_are_changed(mock: Mock, name: str, status: i
 
 def test_limits_belong_to_a_tenant_and_end_with_it(mock: Mock) -> None:
     account = account_of(mock, mock.clip(base="/t/blue/toy/api"), tenant="blue")
-    change(mock, account, {"balance": 0}, tenant="blue")
+    change(mock, account, {"limits": {"credits": 0}}, tenant="blue")
+    call(mock, "PATCH", "/budgets", {"toy": 0}, tenant="blue")
 
     assert 200 == mock.create().status
     assert 402 == mock.create(base="/t/blue/toy/api").status
     mock.admin("POST", "/reset", tenant="blue")
     assert 200 == mock.create(base="/t/blue/toy/api").status
+    assert {"toy": None} == call(mock, "GET", "/budgets", tenant="blue").json["budgets"]
 
 
 def test_limits_and_budgets_survive_a_restart(tmp_path: Path) -> None:
