@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from mockserver.clock import Clock, Wall, wall_ms
@@ -105,7 +106,7 @@ class Backend:
         plan = Plan()
         for value in self.settings.plan:
             name = plan.new_id()
-            plan.add(read_entry(value, self.contracts, id=name, seed=lambda name=name: dice.seed(name)))  # type: ignore[misc]
+            plan.add(read_entry(value, self.contracts, id=name, seed=partial(dice.seed, name)))
         return plan
 
     def tenant(self, name: str) -> Tenant:
