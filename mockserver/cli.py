@@ -13,6 +13,7 @@ from mockserver.settings import (
     DEFAULT_PORT,
     SettingError,
     Settings,
+    parse_budgets,
     parse_credentials,
     parse_effects,
     parse_limits,
@@ -193,6 +194,14 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Enforce a limit: requests, concurrent-tasks or credits; 'on' for the provider's own number.",
 )
 @_option(
+    "--budget",
+    "budgets",
+    env="BUDGET",
+    multiple=True,
+    metavar="PROVIDER=UNITS",
+    help="Refuse tasks of a tenant past what they may cost there, as an empty account would; may be repeated.",
+)
+@_option(
     "--webhook-secret",
     "secrets",
     env="WEBHOOK_SECRET",
@@ -286,6 +295,7 @@ def serve(
     progress: str,
     credentials: tuple[str, ...],
     limits: tuple[str, ...],
+    budgets: tuple[str, ...],
     secrets: tuple[str, ...],
     plan: IO[bytes] | None,
     max_body: int,
@@ -315,6 +325,7 @@ def serve(
             polls_per_step=polls,
             credentials=parse_credentials(credentials),
             limits=parse_limits(limits),
+            budgets=parse_budgets(budgets),
             secrets=parse_pairs(secrets, "webhook secret"),
             max_body_bytes=max_body,
             plan=read_plan(plan) if plan is not None else (),
