@@ -120,6 +120,7 @@ def _print(title: str, points: list[Point], note: str) -> None:
         title,
         ["made", "kept", "MB", "memory", "creates/s", "read p50 ms", "p99 ms"],
         rows,
-        note=note + f"\n{READS:,} reads go one after the other beside the creates of each line, which come over 16 "
+        note=note
+        + f"\n{READS:,} reads go one after the other beside the creates of each line, which come over 16 "
         "connections.",
     )
