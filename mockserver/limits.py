@@ -120,13 +120,17 @@ def settle(
     """
     if now < account.settled_until:
         return
-    while account.open:
-        task = next(iter(account.open.values()))
+    # Found first and taken then: a dictionary that loses its oldest one by one is walked through from the start for
+    # each, past all that are gone.
+    ended: list[tuple[Task, float]] = []
+    for task in account.open.values():
         amount = _settled_amount(task, operations, now)
         if amount is None:
             # Nothing to do before this one ends; what reads or an admin move is looked at again in a second.
             account.settled_until = max(task.created + task.timeline[-1][0], now + 1_000)
-            return
+            break
+        ended.append((task, amount))
+    for task, amount in ended:
         store.settle(tenant, key, task, amount)
 
 

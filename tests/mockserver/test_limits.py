@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -234,3 +235,17 @@ def test_a_thousand_small_prices_add_up_exactly() -> None:
 
     assert account.used == 100.0
     asyncio.run(store.committed())
+
+
+def test_tasks_that_all_ended_are_taken_in_a_time_that_grows_with_their_number() -> None:
+    taken: list[float] = []
+    for count in (20_000, 80_000):
+        store, account = account_with(*(task(id=f"task-{number}") for number in range(count)))
+        begun = time.process_time()
+
+        settle(store, "default", KEY, account, operations(), NOON + 12_000)
+
+        taken.append(time.process_time() - begun)
+        assert (account.used, account.open) == (2.5 * count, {})
+    # Four times as many: four times as long, sixteen times where each looks past all that went before it.
+    assert taken[1] < taken[0] * 9
