@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -15,9 +16,9 @@ from tests.mock import HOST, Mock, Reply
 class Served(Mock):
     """What :class:`tests.mock.Mock` does for requests and the control plane, said over HTTP."""
 
-    def __init__(self, running: Running) -> None:
-        """Speak to a server that runs."""
-        self.running = running
+    def __init__(self, running: Running, *, tenants: Sequence[str] = ("default",)) -> None:
+        """Speak to a server that runs; `tenants` are those whose callbacks :meth:`settle` waits for."""
+        self.running, self.tenants = running, tenants
         self._connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
 
     def call(
@@ -43,6 +44,24 @@ class Served(Mock):
         assert len(pairs) == len(dict(pairs)), f"a header is there twice: {pairs}"
         return Reply(answer.status, dict(pairs), content)
 
+    def settle(self) -> None:
+        """Wait until every callback that is due was tried."""
+        for tenant in self.tenants:
+            while True:
+                now = self.admin("GET", "/clock", tenant=tenant)["now_ms"]
+                if not any(_is_due(one, now) for one in self.deliveries(tenant=tenant, query="?limit=1000")):
+                    break
+
+    def stop(self) -> None:
+        """Stop the server as a user does."""
+        self.close()
+        self.running.__exit__(None, None, None)
+
     def close(self) -> None:
         """Let go of the connection; the server runs on."""
         self._connection.close()
+
+
+def _is_due(delivery: dict[str, Any], now: int) -> bool:
+    at = delivery["next_at"]
+    return at is not None and round(datetime.fromisoformat(at).timestamp() * 1000) <= now

@@ -72,21 +72,25 @@ class Player:
         elif verb == "next":
             self.control("POST", "/clock/advance", {"to": "next-event"})
         elif verb == "replay":
-            known = self.mock.admin("GET", "/deliveries?status=delivered&limit=1000", tenant=TENANT)["deliveries"]
+            known = self.mock.admin("GET", "/deliveries?status=delivered&limit=1000", tenant=TENANT)[
+                "deliveries"
+            ]
             if known:
                 self.control("POST", f"/deliveries/{known[rest[0] % len(known)]['id']}/replay")
-                self.settle()
+                self.mock.settle()
         elif self.tasks:
             client, task = self.tasks[rest[0] % len(self.tasks)]
             if verb == "read":
                 self.keep(client.read(task))
             elif verb == "move":
                 self.control("PATCH", f"/tasks/{task}", {"outcome": rest[1]})
-                self.settle()
+                self.mock.settle()
             else:
                 raise AssertionError(verb)
 
-    def create(self, provider: str, index: int, account: str, name: str | None, is_told: bool, is_flaky: bool) -> None:
+    def create(
+        self, provider: str, index: int, account: str, name: str | None, is_told: bool, is_flaky: bool
+    ) -> None:
         """Make a task from the provider's own example, with or without a name and a callback."""
         client = self.client(provider, index, account)
         hook = None
@@ -100,7 +104,7 @@ class Player:
         if reply.status == client.operation.response.status:
             (made,) = self.mock.admin("GET", "/tasks?limit=1", tenant=TENANT)["tasks"]
             self.tasks.append((client, made["id"]))
-        self.settle()
+        self.mock.settle()
 
     def case(self, provider: str, number: int) -> None:
         """Send one of the requests that keep or break a rule."""
@@ -138,23 +142,6 @@ class Player:
                 headers = tuple(pair for pair in headers if pair[0] != "content-length")
         self.answers.append((reply.status, headers, body))
         return reply
-
-    def settle(self) -> None:
-        """Wait until what is due now was sent."""
-        while True:
-            if hasattr(self.mock, "loop"):
-                self.mock.settle()
-            now = self.mock.admin("GET", "/clock", tenant=TENANT)["now_ms"]
-            if not any(is_due(one, now) for one in self.mock.deliveries(tenant=TENANT, query="?limit=1000")):
-                return
-
-
-def is_due(delivery: dict[str, Any], now: int) -> bool:
-    """Tell whether a delivery is under way, or about to be."""
-    from datetime import datetime
-
-    at = delivery["next_at"]
-    return at is not None and round(datetime.fromisoformat(at).timestamp() * 1000) <= now
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from tests.e2e.receiver import Callback, Receiver
 from tests.e2e.running import Running
 from tests.mock import Mock, Receivers, Wall
 from tests.model.served import Served
-from tests.model.session import Player, Step, everything
+from tests.model.session import TENANT, Player, Step, everything
 from tests.providers import LIBRARY
 
 SOAK = bool(os.environ.get("UNDERSTUDY_SOAK"))
@@ -60,7 +60,7 @@ def served(script: list[Step], receiver: Receiver, *, hash_seed: int, store: str
         "--log=off",
         env={"PYTHONHASHSEED": str(hash_seed)},
     ) as running:
-        mock = Served(running)
+        mock = Served(running, tenants=(TENANT,))
         answers = Player(mock, lambda name: receiver.url(f"/{name}")).play(script)
         mock.close()
     sent = [(one.path, one.method, tuple(one.headers.items()), one.raw) for one in receiver.received]

@@ -1,8 +1,9 @@
 """Whatever happens in whatever order, the server does what a small model of it says.
 
-Two tenants, one with its clock at rest and one on real time, two accounts in each, a store in a file.  The
+Two tenants, one with its clock at rest and one whose clock runs, two accounts in each, a store in a file.  The
 model below is written from the docs and knows nothing of the engine: it takes the courses of tasks from the
-spec's own document, and the prices from what a fresh server says about each body.
+spec's own document, and the prices from what a fresh server says about each body.  The same machine runs on a server
+in this process, where time is stepped, and on a process of its own over sockets, which is killed as well.
 """
 
 from __future__ import annotations
@@ -32,16 +33,37 @@ from hypothesis.stateful import (
 
 from mockserver.store import SqliteStore
 from tests.cases import read_cases
+from tests.e2e.receiver import Callback, Receiver
+from tests.e2e.running import Running
 from tests.mock import Mock, Receivers, Reply, Wall
 from tests.mockserver.clients import Client, clients, examples, is_same_record
+from tests.model.served import Served
 from tests.pictures import picture
-from tests.providers import LIBRARY, contract
+from tests.providers import LIBRARY, TOY, contract
 from validator.contract.durations import milliseconds
 from validator.contract.model import Operation
 
 TENANTS = ("default", "other")
 ACCOUNTS = ("a", "b")
 NAMES = ("order-1", "order-2")
+
+REFUSED = (
+    # What the control plane refuses: (method, path, body, status).
+    ("GET", "/tasks/none", None, 404),
+    ("PATCH", "/tasks/none", {"outcome": "success"}, 404),
+    ("PATCH", "/tasks/none", {"state": 7}, 400),
+    ("GET", "/tasks?limit=0", None, 400),
+    ("DELETE", "/tasks", None, 405),
+    ("GET", "/deliveries/none", None, 404),
+    ("POST", "/deliveries/none/replay", None, 404),
+    ("GET", "/requests/none", None, 404),
+    ("PUT", "/clock", {"mode": "wound up"}, 400),
+    ("PUT", "/clock", {"speed": 0}, 400),
+    ("POST", "/clock/advance", {"by": "an hour"}, 400),
+    ("POST", "/clock/advance", {"by": "-PT1S"}, 400),
+    ("POST", "/clock/advance", {"by": "PT1S", "to": "next-event"}, 400),
+    ("GET", "/nothing", None, 404),
+)
 
 Course = list[tuple[int, str]]
 """Pairs (milliseconds since the epoch, state)."""
@@ -124,6 +146,8 @@ class Kit:
     must_be_told: bool
     unique: str | None
     page: tuple[str, str] | None
+    retry: int | None
+    """Milliseconds until a callback that met a 500 is tried again, None where it is not."""
 
     def _repr_pretty_(self, printer: Any, _: bool) -> None:
         printer.text(self.operation.id)
@@ -146,6 +170,7 @@ def kits(provider: str) -> Mapping[str, Kit]:
                 for body in some
             ]
             listing = [one for one in contract(provider).operations.values() if operation.id in one.of]
+            again = [one.retry[0] for one in operation.callbacks if one.retry and "5xx" in one.retry_on]
             silent = client.create(body=_bare(good[0], operation))
             out[operation.id] = Kit(
                 operation=operation,
@@ -158,6 +183,7 @@ def kits(provider: str) -> Mapping[str, Kit]:
                 page=(listing[0].page.number, listing[0].page.size)
                 if listing and listing[0].page is not None
                 else None,
+                retry=again[0] if again else None,
             )
     return out
 
@@ -205,6 +231,8 @@ class Task:
     hook: str | None
     course: Course
     told_again: list[str] = field(default_factory=list)
+    receiver: str = "good"
+    """good; gone, which answers 410 to everything; hiccup, which answers 500 first and 200 then."""
 
     def _repr_pretty_(self, printer: Any, _: bool) -> None:
         printer.text(f"<{self.id} of {self.tenant}, {self.account}>")
@@ -228,11 +256,15 @@ class Task:
 
 @dataclass
 class World:
-    """One tenant: `stands_at` where its clock is at rest, `ahead` how far it is before the wall else."""
+    """One tenant: `stands_at` where its clock is at rest, `ahead` how far it is before the wall else.
+
+    `asked` counts the requests to the provider that the journal holds.
+    """
 
     stands_at: int | None = None
     ahead: int = 0
     tasks: list[Task] = field(default_factory=list)
+    asked: int = 0
 
 
 def records(node: Any, ids: set[str]) -> Iterator[dict[str, Any]]:
@@ -248,56 +280,164 @@ def records(node: Any, ids: set[str]) -> Iterator[dict[str, Any]]:
             yield from records(item, ids)
 
 
+# --- where it runs ----------------------------------------------------------------------------------------
+
+
+def kind_of(url: str) -> str:
+    """Return what becomes of a callback to this address."""
+    return url.rpartition("/")[0].rpartition("/")[2]
+
+
+class InProcess:
+    """A server in this process: time is stepped, the other tenant's clock is the wall's."""
+
+    can_wait = True
+
+    def __init__(self, provider: str, file: str, limits: dict[tuple[str, str], float | None]) -> None:
+        self.wall = Wall()
+        self._receivers = Receivers(self.wall, on_call=self._plan)
+        self._provider, self._file, self._limits = provider, file, limits
+        self.mock = self._started()
+
+    def _plan(self, call: Any) -> None:
+        if kind_of(call.url) == "gone":
+            self._receivers.will(call.url, 410)
+        elif kind_of(call.url) == "hiccup" and len(self._receivers.to(call.url)) % 2:
+            self._receivers.will(call.url, 500)
+
+    def _started(self) -> Mock:
+        return Mock(
+            self._provider,
+            store=SqliteStore(self._file),
+            wall=self.wall,
+            sender=self._receivers,
+            log="off",
+            limits=self._limits,
+        )
+
+    def hook(self, name: str) -> str:
+        return f"http://receiver.test/{name}"
+
+    def sent(self, url: str) -> list[Any]:
+        """Return the bodies that arrived at an address, oldest first."""
+        return [call.json for call in self._receivers.to(url)]
+
+    def begin(self, tenant: str) -> int | None:
+        """Set the clock of a new tenant; return the time at which it stands, None for one that runs."""
+        if tenant == TENANTS[0]:
+            self.mock.freeze(tenant=tenant)
+            return self.wall.at
+        return None
+
+    def restart(self, *, is_killed: bool) -> None:
+        del is_killed  # what a kill leaves behind is another's business: this process would go with it
+        self.mock.stop()
+        self.mock = self._started()
+
+    def close(self) -> None:
+        self.mock.stop()
+
+
+class OverSockets:
+    """A server in a process of its own: requests and callbacks go through sockets, a restart may be a kill.
+
+    Its clocks are one at rest and one that runs so slowly that it shows the same millisecond for years.
+    """
+
+    can_wait = False
+
+    def __init__(self, provider: str, file: str, limits: dict[tuple[str, str], float | None]) -> None:
+        self.wall = Wall(0)
+        self._receiver = Receiver(answer=self._answer)
+        self._options = [
+            *(("--spec", str(TOY)) if provider == "toy" else ("--provider", provider)),
+            f"--store=sqlite:///{file}",
+            "--log=off",
+            *(
+                f"--limit={name}.{unit}={value:g}"
+                for (name, unit), value in limits.items()
+                if value is not None
+            ),
+        ]
+        self.mock = self._started()
+
+    def _answer(self, callback: Callback) -> int:
+        kind = kind_of(callback.path)
+        return {"gone": 410, "hiccup": 500 if len(self._to(callback.path)) % 2 else 200}.get(kind, 200)
+
+    def _to(self, path: str) -> list[Callback]:
+        return [one for one in self._receiver.received if one.path == path]
+
+    def _started(self) -> Served:
+        return Served(Running(*self._options), tenants=TENANTS)
+
+    def hook(self, name: str) -> str:
+        return self._receiver.url(f"/{name}")
+
+    def sent(self, url: str) -> list[Any]:
+        return [one.body for one in self._to(url.removeprefix(self._receiver.origin))]
+
+    def begin(self, tenant: str) -> int | None:
+        how = {"mode": "frozen"} if tenant == TENANTS[0] else {"mode": "scaled", "speed": 1e-12}
+        at: int = self.mock.admin("PUT", "/clock", how, tenant=tenant)["now_ms"]
+        return at
+
+    def restart(self, *, is_killed: bool) -> None:
+        if is_killed:
+            self.mock.close()
+            self.mock.running.kill()
+        else:
+            self.mock.stop()
+        self.mock = self._started()
+
+    def close(self) -> None:
+        self.mock.stop()
+        self._receiver.close()
+
+
 class Machine(RuleBasedStateMachine):
     """A server and the model of it, side by side."""
 
     provider = "toy"
+    place: type[InProcess] | type[OverSockets] = InProcess
 
     def __init__(self) -> None:
         super().__init__()
         # No disk where memory will do: what a kill leaves behind is the business of the crash test.
         place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.folder = tempfile.TemporaryDirectory(dir=place)
-        self.wall = Wall()
-        self.receivers = Receivers(self.wall)
         self.kits = kits(self.provider)
         prices = [body.price for kit in self.kits.values() for body in kit.bodies if body.price]
         self.credits = 5 * max(prices) if prices else None
         self.running = 4
-        self.worlds = {name: World() for name in TENANTS}
-        self.hooks = 0
-        self.mock = self.started()
-
-    @initialize()
-    def begin(self) -> None:
-        self.freeze()
-
-    def teardown(self) -> None:
-        self.mock.stop()
-        self.folder.cleanup()
-
-    def started(self) -> Mock:
         limits: dict[tuple[str, str], float | None] = {(self.provider, "concurrent-tasks"): self.running}
         if self.credits is not None:
             limits[self.provider, "credits"] = self.credits
-        return Mock(
-            self.provider,
-            store=SqliteStore(str(Path(self.folder.name) / "store.db")),
-            wall=self.wall,
-            sender=self.receivers,
-            log="off",
-            limits=limits,
-        )
+        self.worlds = {name: World() for name in TENANTS}
+        self.hooks = 0
+        self.stage = self.place(self.provider, str(Path(self.folder.name) / "store.db"), limits)
 
-    def freeze(self) -> None:
-        self.mock.freeze(tenant=TENANTS[0])
-        self.worlds[TENANTS[0]].stands_at = self.wall.at
+    @property
+    def mock(self) -> Mock:
+        return self.stage.mock
+
+    @initialize()
+    def begin(self) -> None:
+        for tenant in TENANTS:
+            self.begin_anew(tenant)
+
+    def begin_anew(self, tenant: str) -> None:
+        self.worlds[tenant] = World(stands_at=self.stage.begin(tenant))
+
+    def teardown(self) -> None:
+        self.stage.close()
+        self.folder.cleanup()
 
     # --- the model's side
 
     def now(self, tenant: str) -> int:
         world = self.worlds[tenant]
-        return self.wall.at + world.ahead if world.stands_at is None else world.stands_at
+        return self.stage.wall.at + world.ahead if world.stands_at is None else world.stands_at
 
     def owned(self, tenant: str, account: str) -> list[Task]:
         return [task for task in self.worlds[tenant].tasks if task.account == account]
@@ -327,7 +467,12 @@ class Machine(RuleBasedStateMachine):
 
     def client(self, tenant: str, account: str, kit: Kit) -> Client:
         base = "" if tenant == "default" else f"/t/{tenant}"
-        return Client(self.mock, self.provider, kit.operation, account=account, base=base)
+        return Client(self, self.provider, kit.operation, account=account, base=base)  # type: ignore[arg-type]
+
+    def call(self, method: str, target: str, **more: Any) -> Reply:
+        """Send a request to the provider, as its clients here do, and count it."""
+        self.worlds[TENANTS[1] if target.startswith("/t/") else TENANTS[0]].asked += 1
+        return self.mock.call(method, target, **more)
 
     def shown(self, task: Task) -> dict[str, Any]:
         """Return the record of a task as its owner reads it."""
@@ -363,17 +508,23 @@ class Machine(RuleBasedStateMachine):
         tenant=st.sampled_from(TENANTS),
         account=st.sampled_from(ACCOUNTS),
         name=st.sampled_from((None, *NAMES)),
-        is_told=st.booleans(),
+        receiver=st.sampled_from((None, None, "good", "good", "gone", "hiccup")),
         count=st.integers(1, 3),
     )
     def create(
-        self, data: st.DataObject, tenant: str, account: str, name: str | None, is_told: bool, count: int
+        self,
+        data: st.DataObject,
+        tenant: str,
+        account: str,
+        name: str | None,
+        receiver: str | None,
+        count: int,
     ) -> None:
         for index in range(count):
-            self.create_one(data, tenant, account, name if index == 0 else None, is_told)
+            self.create_one(data, tenant, account, name if index == 0 else None, receiver)
 
     def create_one(
-        self, data: st.DataObject, tenant: str, account: str, name: str | None, is_told: bool
+        self, data: st.DataObject, tenant: str, account: str, name: str | None, receiver: str | None
     ) -> None:
         kit = data.draw(st.sampled_from(list(self.kits.values())))
         body = data.draw(st.sampled_from(kit.bodies))
@@ -382,9 +533,11 @@ class Machine(RuleBasedStateMachine):
         if name is not None:
             content[kit.unique or ""] = name
         hook = None
-        if is_told or kit.must_be_told:
+        if receiver is not None or kit.must_be_told:
             self.hooks += 1
-            hook = f"http://receiver.test/{self.hooks}"
+            if receiver is None or (receiver == "hiccup" and kit.retry is None):
+                receiver = "good"
+            hook = self.stage.hook(f"{receiver}/{self.hooks}")
         objection = self.objection(tenant, account, kit, body, name)
 
         reply = self.client(tenant, account, kit).create(body=content, hook=hook)
@@ -400,9 +553,9 @@ class Machine(RuleBasedStateMachine):
         (record,) = records(reply.json, {made["id"]})
         assert kit.life.initial in record.values()
         course = kit.life.course(kit.life.initial, now, fails=body.fails)
-        self.worlds[tenant].tasks.append(
-            Task(made["id"], tenant, account, kit, body.price, name, hook if kit.told else None, course)
-        )
+        task = Task(made["id"], tenant, account, kit, body.price, name, hook if kit.told else None, course)
+        task.receiver = receiver or "good"
+        self.worlds[tenant].tasks.append(task)
 
     @rule(data=st.data(), tenant=st.sampled_from(TENANTS), account=st.sampled_from(ACCOUNTS))
     def create_refused(self, data: st.DataObject, tenant: str, account: str) -> None:
@@ -435,8 +588,9 @@ class Machine(RuleBasedStateMachine):
         assert not (others - {state}) & {one for one in record.values() if isinstance(one, str)}
         if task.name is not None:
             assert records_of(owner.read(task.name)) == records_of(reply)
-        said = [call.json for call in self.receivers.to(task.hook or "") if says(call.json, task, state)]
-        assert bool(said) == (state in task.told(now))
+        said = [news for news in self.stage.sent(task.hook or "") if says(news, task, state)]
+        # What waits for a second try of earlier news comes later.
+        assert bool(said) == (state in task.told(now)) or task.receiver == "hiccup"
         for news in said:
             assert is_same_record(reply.json, news), (reply.json, news)
 
@@ -499,6 +653,9 @@ class Machine(RuleBasedStateMachine):
     def advance_to_what_is_next(self, tenant: str) -> None:
         now = self.now(tenant)
         ahead = [at for task in self.worlds[tenant].tasks for at, _ in task.course if at > now]
+        # When what failed is tried again is not foretold here; the ledger says.
+        ledger = self.mock.admin("GET", "/deliveries?limit=1000", tenant=tenant)["deliveries"]
+        ahead += [ms(one["next_at"]) for one in ledger if one["next_at"] is not None]
 
         self.moved(tenant, {"to": "next-event"}, min(ahead, default=now) - now)
 
@@ -523,18 +680,45 @@ class Machine(RuleBasedStateMachine):
             (ms(one["at"]), one["task"], one["state"]) for one in answer["events"] if one["kind"] == "task"
         ]
         assert sorted(entered) == sorted(events)
-        sent = [(one["task"], one["state"]) for one in answer["events"] if one["kind"] == "delivery"]
+        prompt = {task.id: task for task in world.tasks if task.receiver != "hiccup"}
+        sent = [
+            (one["task"], one["state"])
+            for one in answer["events"]
+            if one["kind"] == "delivery" and one["task"] in prompt
+        ]
         news = [
             (task.id, state)
-            for task in world.tasks
+            for task in prompt.values()
             for at, state in task.course
             if start < at <= start + by and task.hook and state in task.kit.told
         ]
         assert sorted(news) == sorted(sent)
 
+    @precondition(lambda self: self.stage.can_wait)
     @rule(seconds=st.sampled_from((0.5, 2.0, 5.0, 61.0, 130.0)))
     def wait(self, seconds: float) -> None:
         self.mock.wait(seconds)
+
+    @rule(tenant=st.sampled_from(TENANTS), seconds=st.sampled_from((0.0, 1.0, 2.0, 64.0, 125.0)))
+    def set_clock(self, tenant: str, seconds: float) -> None:
+        world, to = self.worlds[tenant], self.now(tenant) + round(seconds * 1000)
+        answer = self.mock.admin("PUT", "/clock", {"now": to}, tenant=tenant)
+
+        assert answer["now_ms"] == to
+        if world.stands_at is not None:
+            world.stands_at = to
+        else:
+            world.ahead += round(seconds * 1000)
+
+    @precondition(lambda self: self.has_tasks)
+    @rule(data=st.data())
+    def set_clock_back(self, data: st.DataObject) -> None:
+        task = self.some(data, only_here=True)
+        if task is None:
+            return
+        before = self.now(task.tenant) - 1
+        self.mock.admin("PUT", "/clock", {"now": before}, tenant=task.tenant, status=409)
+        self.mock.admin("POST", "/clock/advance", {"to": before}, tenant=task.tenant, status=409)
 
     # --- rules: by hand
 
@@ -572,7 +756,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def replay(self, data: st.DataObject) -> None:
         task = self.some(data)
-        if task is None or not task.told(self.now(task.tenant)):
+        if task is None or task.receiver != "good" or not task.told(self.now(task.tenant)):
             return
         self.mock.settle()
         through = self.mock.admin("GET", f"/deliveries?task={task.id}&status=delivered", tenant=task.tenant)[
@@ -585,15 +769,25 @@ class Machine(RuleBasedStateMachine):
     @rule(tenant=st.sampled_from(TENANTS))
     def reset(self, tenant: str) -> None:
         self.mock.admin("POST", "/reset", tenant=tenant)
-        self.worlds[tenant] = World()
-        if tenant == TENANTS[0]:
-            self.freeze()
+        self.begin_anew(tenant)
 
-    @rule()
-    def restart(self) -> None:
+    @rule(is_killed=st.booleans())
+    def restart(self, is_killed: bool) -> None:
         self.mock.settle()
-        self.mock.stop()
-        self.mock = self.started()
+        self.stage.restart(is_killed=is_killed)
+        for world in self.worlds.values():
+            world.asked = 0
+
+    @rule(tenant=st.sampled_from(TENANTS))
+    def empty_the_journal(self, tenant: str) -> None:
+        self.mock.admin("DELETE", "/requests", tenant=tenant)
+        self.worlds[tenant].asked = 0
+
+    @rule(tenant=st.sampled_from(TENANTS), asked=st.sampled_from(REFUSED))
+    def ask_for_what_cannot_be(self, tenant: str, asked: tuple[str, str, Any, int]) -> None:
+        # That it changes nothing is seen by what always holds.
+        method, path, body, status = asked
+        self.mock.admin(method, path, body, tenant=tenant, status=status)
 
     # --- what always holds
 
@@ -608,6 +802,7 @@ class Machine(RuleBasedStateMachine):
             assert [one for one in ids if not known[one].is_gone(now)] == [
                 task.id for task in reversed(world.tasks) if not task.is_gone(now)
             ]
+            assert len(ids) == self.mock.admin("GET", "/tasks?limit=1", tenant=tenant)["count"]
             for one in found:
                 task = known[one["id"]]
                 assert one["state"] == task.state(now)
@@ -617,6 +812,14 @@ class Machine(RuleBasedStateMachine):
                     assert (one["failure"] is not None) == (one["outcome"] == "failure")
 
     @invariant()
+    def the_journal_has_what_was_asked(self) -> None:
+        for tenant, world in self.worlds.items():
+            answer = self.mock.admin("GET", "/requests?limit=1", tenant=tenant)
+            assert answer["kept"] == min(world.asked, 1_000)
+            for one in answer["requests"]:
+                assert self.mock.admin("GET", f"/requests/{one['id']}", tenant=tenant) == one
+
+    @invariant()
     def every_change_is_told_once_and_in_order(self) -> None:
         self.mock.settle()
         for tenant, world in self.worlds.items():
@@ -624,22 +827,50 @@ class Machine(RuleBasedStateMachine):
             ledger = self.mock.admin("GET", "/deliveries?limit=1000", tenant=tenant)["deliveries"][::-1]
             for task in world.tasks:
                 mine = [one for one in ledger if one["task"] == task.id]
-                through = [one for one in mine if one["status"] == "delivered"]
-                assert [one["state"] for one in through] == task.told(now)
-                ahead = [state for at, state in task.course if at > now and state in task.kit.told]
-                waiting = [one["state"] for one in mine if one["status"] == "waiting"]
-                assert waiting == (ahead if task.hook else [])
-                assert {one["status"] for one in mine} <= {"delivered", "waiting", "canceled"}
-                calls = self.receivers.to(task.hook or "")
-                bodies = [call.json for call in calls]
-                assert len(calls) == len(task.told(now)) + len(task.told_again)
-                assert sum(len(one["attempts"]) for one in through) == len(calls)
-                firsts = [body for index, body in enumerate(bodies) if body not in bodies[:index]]
-                if not task.told_again:
-                    assert bodies == firsts == [one["body"] for one in through]
-                for one in through:
-                    assert one["body"] in bodies
-                    assert says(one["body"], task, one["state"])
+                bodies = self.stage.sent(task.hook or "")
+                # An id is kept, whatever becomes of the attempts.
+                assert len({one["id"] for one in mine}) == len(mine)
+                if task.receiver == "hiccup":
+                    self.is_told_at_the_second_try(task, mine, bodies, now)
+                else:
+                    self.is_told_at_once(task, mine, bodies, now)
+
+    def is_told_at_once(self, task: Task, mine: list[Any], bodies: list[Any], now: int) -> None:
+        end = "failed" if task.receiver == "gone" else "delivered"
+        through = [one for one in mine if one["status"] == end]
+        assert [one["state"] for one in through] == task.told(now)
+        ahead = [state for at, state in task.course if at > now and state in task.kit.told]
+        waiting = [one["state"] for one in mine if one["status"] == "waiting"]
+        assert waiting == (ahead if task.hook else [])
+        assert {one["status"] for one in mine} <= {end, "waiting", "canceled"}
+        assert len(bodies) == len(task.told(now)) + len(task.told_again)
+        assert sum(len(one["attempts"]) for one in through) == len(bodies)
+        firsts = [body for index, body in enumerate(bodies) if body not in bodies[:index]]
+        if not task.told_again:
+            assert bodies == firsts == [one["body"] for one in through]
+        for one in through:
+            assert one["body"] in bodies
+            assert says(one["body"], task, one["state"])
+
+    def is_told_at_the_second_try(self, task: Task, mine: list[Any], bodies: list[Any], now: int) -> None:
+        told, wait = task.told(now), task.kit.retry
+        assert wait is not None
+        tried = [one for one in mine if one["attempts"]]
+        through = [one for one in mine if one["status"] == "delivered"]
+        assert tried[: len(through)] == through
+        assert [one["state"] for one in tried] == told[: len(tried)]
+        assert [[attempt["status"] for attempt in one["attempts"]] for one in through] == [[500, 200]] * len(
+            through
+        )
+        # At most one is between its tries; the others wait for it, however late they are.
+        assert len(tried) - len(through) <= 1
+        assert bodies == [one["body"] for one in tried for _ in one["attempts"]]
+        for one in tried:
+            assert says(one["body"], task, one["state"])
+            first, *others = (signed_id(attempt) for attempt in one["attempts"])
+            assert others in ([], [first])
+        late = [at for at, state in task.course if at + wait * len(told) <= now and state in task.kit.told]
+        assert len(through) >= len(late)
 
     @precondition(lambda self: self.provider == "toy")
     @invariant()
@@ -651,7 +882,7 @@ class Machine(RuleBasedStateMachine):
                     task.price or 0 for task in self.owned(tenant, account) if task.state(now) != "broken"
                 )
                 client = self.client(tenant, account, next(iter(self.kits.values())))
-                reply = self.mock.call("GET", client.url("/api/wallet?since=0"), headers=client.headers)
+                reply = self.call("GET", client.url("/api/wallet?since=0"), headers=client.headers)
                 assert self.credits is not None
                 assert reply.json == {"total": self.credits, "left": self.credits - spent}
 
@@ -660,6 +891,11 @@ def says(news: Any, task: Task, state: str) -> bool:
     """Tell whether a callback is about a task in a state."""
     (record,) = records(news, {task.id})
     return state in record.values()
+
+
+def signed_id(attempt: Any) -> str | None:
+    """Return the id that an attempt bore, where this provider signs."""
+    return dict(attempt["headers"]).get("webhook-id")
 
 
 def records_of(reply: Reply) -> Any:
@@ -681,11 +917,21 @@ EFFORT = settings(
 )
 
 
-def machine(provider: str) -> type[Machine]:
+SOCKET_EFFORT = settings(
+    EFFORT, max_examples=30 if IS_SOAKED else 3, stateful_step_count=50 if IS_SOAKED else 30
+)
+
+
+def machine(provider: str, place: type[InProcess] | type[OverSockets]) -> type[Machine]:
     """Return the machine of one provider."""
-    return type(f"Machine_{provider}", (Machine,), {"provider": provider})
+    return type(f"Machine_{provider}", (Machine,), {"provider": provider, "place": place})
 
 
 @pytest.mark.parametrize("provider", ["toy", *LIBRARY])
 def test_the_server_does_what_the_model_says(provider: str) -> None:
-    run_state_machine_as_test(machine(provider), settings=EFFORT)
+    run_state_machine_as_test(machine(provider, InProcess), settings=EFFORT)
+
+
+@pytest.mark.parametrize("provider", ["toy", *LIBRARY])
+def test_it_does_so_over_sockets_and_after_kills(provider: str) -> None:
+    run_state_machine_as_test(machine(provider, OverSockets), settings=SOCKET_EFFORT)
