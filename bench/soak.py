@@ -11,7 +11,7 @@ from bench.bodies import PROVIDERS, Provider
 from bench.load import Load
 from bench.machine import Server, running, send, start_ours
 from bench.rates import create_load, id_of
-from bench.table import print_table, verdict
+from bench.table import median, print_table, verdict
 
 ROWS: Final = 20
 """Lines of a curve."""
@@ -26,8 +26,8 @@ LEVEL: Final = 1.1
 BAR: Final = 24
 """Characters of the longest bar."""
 
-KEPT_S: Final = 17
-"""Seconds in which a day of retention passes, for a million tasks: about the time a tenth of them takes."""
+KEPT_LINES: Final = 4
+"""Lines of the second curve after which a task is forgotten, at the pace of the first one."""
 
 _KEPT_BY: Final = PROVIDERS["kling"]
 _FORGOTTEN_BY: Final = PROVIDERS["modellix"]
@@ -57,8 +57,8 @@ def run(*, tasks: int) -> None:
         points,
         f"Growth for each task that is kept: {each:.2f} kB, under {TASK_KB} kB: {verdict(each < TASK_KB)}.",
     )
-    # Long enough for a reader to ask for a task of the line before.
-    kept_s = max(KEPT_S * tasks / 1_000_000, 6.0)
+    pace = median([point.rate for point in points])
+    kept_s = max(KEPT_LINES * tasks / 2 / ROWS / pace, 6.0)
     with running(start_ours("--log", "off", "--speed", f"{86_400 / kept_s:g}")) as server:
         points = list(_curve(server, _FORGOTTEN_BY, tasks // 2))
     half = points[len(points) // 2 - 1]
@@ -76,13 +76,13 @@ def _curve(server: Server, provider: Provider, tasks: int) -> Iterator[Point]:
     create = create_load(provider, server.port)
     step = tasks // ROWS
     # What fills once and is bounded, the journal before all, is filled before anything is measured.
-    last = str(send(replace(create, count=2_000))["last"])
+    send(replace(create, count=2_000))
     with ThreadPoolExecutor(1) as beside:
         for number in range(1, ROWS + 1):
-            reading = beside.submit(send, _read_load(create, provider, id_of(provider, last)))
+            young = str(send(replace(create, connections=1, count=1))["last"])
+            reading = beside.submit(send, _read_load(create, provider, id_of(provider, young)))
             made = send(replace(create, count=step))
             read = reading.result()
-            last = str(made["last"])
             health = server.ask("GET", "/__admin/health")
             yield Point(
                 tasks=number * step,
