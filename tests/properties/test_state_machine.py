@@ -877,6 +877,10 @@ class Machine(RuleBasedStateMachine):
         assert [[attempt["status"] for attempt in one["attempts"]] for one in through] == [[500, 200]] * len(
             through
         )
+        for one in through:
+            first_at, second_at = (ms(attempt["at"]) for attempt in one["attempts"])
+            is_at_rest = self.worlds[task.tenant].stands_at is not None
+            assert second_at == first_at + wait if is_at_rest else second_at >= first_at + wait
         # At most one is between its tries; the others wait for it, however late they are.
         assert len(tried) - len(through) <= 1
         assert bodies == [one["body"] for one in tried for _ in one["attempts"]]
