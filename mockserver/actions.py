@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from mockserver import limits
+from mockserver import limits, scenarios
 from mockserver.callbacks import Outbox
+from mockserver.plans import Lot
+from mockserver.scenarios import ScenarioError, Story, Values
 from mockserver.tasks import NO_INPUT, Task, initial_timeline, move, next_state, state_at
 from mockserver.tenants import Backend, Tenant
 from validator.check import Examination, conflict_violation, protocol_violation
@@ -78,6 +80,8 @@ class Caller(Protocol):
     def base_url(self) -> str: ...
     @property
     def media_base(self) -> str: ...
+    @property
+    def lot(self) -> Lot | None: ...
 
 
 def create(
@@ -120,6 +124,8 @@ def create(
             names[link.pointer] = to_text(value)
     task = _new_task(backend, operation, examination, caller, made, body)
     task.hooks = _hooks(operation, scope)
+    if caller.lot is not None and (asked := caller.lot.task_scenarios()):
+        _give_scenarios(backend, contract, operation, task, asked, caller.lot)
     tenant.horizon = max(tenant.horizon, task.timeline[-1][0])
     lifecycle = operation.lifecycle
     assert lifecycle is not None
@@ -166,6 +172,68 @@ def _new_task(
         media_base=caller.media_base,
         rules=tuple(one.rule for one in findings) if findings else (),
     )
+
+
+def _give_scenarios(
+    backend: Backend,
+    contract: Contract,
+    operation: Operation,
+    task: Task,
+    asked: Mapping[str, Values],
+    lot: Lot,
+) -> None:
+    """Let a new task meet what it was asked to; what it cannot meet is noted."""
+    lifecycle = operation.lifecycle
+    assert lifecycle is not None
+    is_timed = backend.settings.progress == "time"
+    hooked = {name for name, _ in task.hooks}
+    told = [state for one in operation.callbacks if one.name in hooked for state in one.states]
+    story = Story(
+        lifecycle=lifecycle,
+        course=initial_timeline(lifecycle, is_failing=task.failure is not None, is_timed=True),
+        told=frozenset(told),
+        reasons=scenarios.reasons(contract, lifecycle),
+        failure=task.failure,
+    )
+    given: dict[str, Values] = {}
+    for name, values in asked.items():
+        scenario = scenarios.find(name)
+        why = "the request names no address for callbacks" if scenario.needs and not task.hooks else ""
+        if not is_timed and scenario.waits_for_news:
+            why = "no task moves by time here"
+        if scenario.needs == "signature" and not _is_signed(backend, contract, operation):
+            why = "callbacks are not signed here; --webhook-secret turns that on"
+        try:
+            changed = scenarios.stories({name: values}, story) if not why else story
+            if not is_timed and changed != story and _same_but_for_times(changed, story):
+                why = "no task moves by time here"
+            else:
+                story = changed
+        except ScenarioError as error:
+            why = str(error)
+        if why:
+            lot.notes.append(f"{name} was not applied: {why}")
+            continue
+        given[name] = values
+        if scenario.waits_for_news:
+            lot.news_s = float(values["seconds"])
+    task.scenarios, task.failure = given, story.failure
+    if given:
+        task.course = story.course
+        task.timeline = story.course if is_timed else story.course[:1]
+    lot.met += [one for one in lot.wishes.values() if one.scenario.name in given]
+
+
+def _is_signed(backend: Backend, contract: Contract, operation: Operation) -> bool:
+    signatures = [one.signature for one in operation.callbacks if one.signature is not None]
+    return any(one.is_always for one in signatures) or (
+        bool(signatures) and contract.id in backend.settings.secrets
+    )
+
+
+def _same_but_for_times(one: Story, other: Story) -> bool:
+    states = [[state for _, state in story.course] for story in (one, other)]
+    return states[0] == states[1] and one.failure == other.failure
 
 
 def _input(operation: Operation, body: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -247,6 +315,8 @@ def read(
             task = store.find(tenant.name, caller.account, lookup.pointer, value)
         if task is None or task.account != caller.account or task.operation not in lookup.operations:
             continue
+        if task.scenarios and _is_hidden(backend, tenant, task):
+            break
         if _is_gone(contract, task, caller.now):
             return protocol_violation(
                 contract, "not-found", "expired", found=value[:80], value=value, operation=operation.id
@@ -257,6 +327,14 @@ def read(
             _count_read(backend, outbox, contract, task, lifecycle, caller)
         return task
     return protocol_violation(contract, "not-found", found=value[:80], value=value, operation=operation.id)
+
+
+def _is_hidden(backend: Backend, tenant: Tenant, task: Task) -> bool:
+    """Count a read of a task with scenarios; tell whether it is to find nothing."""
+    is_hidden = scenarios.is_hidden(task)
+    task.lookups += 1
+    backend.store.save(tenant.name, task)
+    return is_hidden
 
 
 def _is_gone(contract: Contract, task: Task, now: int) -> bool:
@@ -280,7 +358,7 @@ def _count_read(
         return
     task.reads += 1
     if task.reads % backend.settings.polls_per_step == 0:
-        after = next_state(lifecycle, state, is_failing=task.failure is not None)
+        after = next_state(task, lifecycle, state)
         if after is not None:
             move(task, lifecycle, after, caller.now)
             outbox.replan(caller.tenant, task, contract.operations[task.operation], caller.now)

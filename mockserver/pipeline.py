@@ -7,20 +7,23 @@ worked out when the server starts is worked out then: a request looks things up.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
-from mockserver import actions, limits
+from mockserver import actions, limits, scenarios
 from mockserver.callbacks import Outbox
 from mockserver.clock import stopwatch
-from mockserver.desks import Desk, Plan, first_headers, prepare
+from mockserver.desks import Desk, Plan, first_headers, prepare, scenario_violation
+from mockserver.faults import CUT, play
+from mockserver.ids import uniform
 from mockserver.journal import LARGE_BODY, OVERHEAD, kept_body
 from mockserver.log import RequestLog
-from mockserver.tasks import Task, TaskView
+from mockserver.plans import TOKEN, Lot, Wish, lazy_body, wishes_of_header, wishes_of_text
+from mockserver.preferences import Preference, preferences
+from mockserver.tasks import Task
 from mockserver.tenants import (
     DEFAULT_TENANT,
     Backend,
@@ -31,7 +34,6 @@ from mockserver.tenants import (
 from mockserver.visits import (
     TOKENS,
     WHOLE,
-    Answer,
     AnswerWhole,
     AsgiScope,
     Headers,
@@ -41,6 +43,7 @@ from mockserver.visits import (
     Send,
     Visit,
 )
+from mockserver.wire import PLAIN, Answer, HeaderList
 from validator.check import (
     Examination,
     credential_violation,
@@ -56,8 +59,6 @@ from validator.report import Report, Violation
 from validator.security import Principal, Refused, authorise, judge_dates
 
 _NOT_WHOLE: Final[tuple[bytes | None, AnswerWhole | None]] = (None, None)
-_CODE: Final = re.compile(r'(?:^|[,;])\s*code\s*=\s*(?:"([^"]*)"|([^\s",;]+))', re.IGNORECASE)
-
 log: Final = logging.getLogger("understudy")
 
 
@@ -85,6 +86,7 @@ class Pipeline:
         # which belongs to the request that it leads back to: a knot would live until the collector comes.
         extensions = scope.pop("extensions", None)
         body, answer_whole = extensions.get(WHOLE, _NOT_WHOLE) if extensions else _NOT_WHOLE
+        cut = extensions.get(CUT) if extensions else None
         if body is not None:
             visit.is_whole = len(body) <= self._backend.settings.max_body_bytes
             visit.body = body if visit.is_whole else b""
@@ -101,14 +103,19 @@ class Pipeline:
             log.exception("request %s failed", visit.request_id)
             answer = self._failed(visit, error)
         headers_out, out = answer.headers, answer.body
-        if b"prefer" in raw and not any(name == b"preference-applied" for name, _ in headers_out):
-            # It may be meant for others; a typing mistake must not go unseen all the same.
-            headers_out.append((b"x-mock-note", b"nothing of Prefer was applied"))
+        lot = visit.lot
+        if lot is not None and lot.news_s is not None and visit.task is not None:
+            await self._outbox.first_news(visit.tenant, visit.task, lot.news_s)
         headers_out.append((b"content-length", b"%d" % len(out)))
         if not visit.is_whole:
             # The rest of the body is still on its way; it must not be read as the next request.
             headers_out.append((b"connection", b"close"))
         sent = out if visit.method != "HEAD" else b""
+        if lot is not None and lot.wire is not PLAIN:
+            # Written down first: who looks after a connection that ended finds it there.
+            self._record(visit, answer, started)
+            await play(answer, lot.wire, send, cut, is_head=visit.method == "HEAD")
+            return
         if answer_whole is None or not visit.is_whole or not answer_whole(answer.status, headers_out, sent):
             await send({"type": "http.response.start", "status": answer.status, "headers": headers_out})
             await send({"type": "http.response.body", "body": sent})
@@ -220,8 +227,15 @@ class Pipeline:
             findings.append(protocol_violation(contract, "too-large", allowed=most, operation=operation.id))
             return self._refuse(visit, findings)
         exceeded = self._count(visit, operation) if visit.desk.counts_requests and not findings else None
-        if b"prefer" in visit.headers.raw and not findings and (code := self._code(visit)):
-            return self._refuse_as_asked(visit, operation, code)
+        is_asked = b"prefer" in visit.headers.raw or TOKEN in visit.body or not visit.tenant.plan.is_idle
+        if is_asked:
+            return self._by_lot(visit, plan, findings, exceeded)
+        return self._judge_and_act(visit, plan, findings, exceeded)
+
+    def _judge_and_act(
+        self, visit: Visit, plan: Plan, findings: list[Violation], exceeded: Violation | None
+    ) -> Answer:
+        contract, operation, examination = visit.desk.contract, plan.operation, visit.examination
         judge(contract, operation, visit, examination, findings, [])
         violations = examination.report.violations
         if violations and examination.report.verdict == "refused":
@@ -230,22 +244,136 @@ class Pipeline:
             return self._refuse(visit, [*violations, exceeded])
         return self._act(visit, plan)
 
-    @staticmethod
-    def _code(visit: Visit) -> str:
-        """Return the refusal that `Prefer: code=...` asks for (RFC 7240), "" where there is none of that name."""
-        match = _CODE.search(_preferences(visit))
-        code = (match[1] or match[2]) if match is not None else ""
-        return code if code in visit.desk.refusals else ""
+    # --- scenarios ----------------------------------------------------------------------------------------
 
-    def _refuse_as_asked(self, visit: Visit, operation: Operation, code: str) -> Answer:
+    def _by_lot(
+        self, visit: Visit, plan: Plan, findings: list[Violation], exceeded: Violation | None
+    ) -> Answer:
+        """Answer a request that may have to meet scenarios, and say in headers which it met."""
+        lot = visit.lot = Lot()
+        applied: list[str] = []
+        preferred = _preferences(visit)
+        answer = None
+        if not findings:
+            code = next((one.value for one in preferred if one.name == "code"), "")
+            if code in visit.desk.refusals:
+                answer = self._refuse_as_asked(visit, plan.operation, code, applied)
+            else:
+                self._draw(visit, plan.operation, preferred, lot)
+                answer = self._before(visit, plan.operation, lot)
+        if answer is None:
+            answer = self._judge_and_act(visit, plan, findings, exceeded)
+            answer = self._afterwards(visit, plan.operation, lot, answer)
+        self._tell(answer, lot, applied, is_asked=bool(preferred))
+        return answer
+
+    def _draw(self, visit: Visit, operation: Operation, preferred: list[Preference], lot: Lot) -> None:
+        """Find what the request is to meet: what itself asks for, or else what the plan has for it."""
+        contract, plan = visit.desk.contract, visit.tenant.plan
+        asked = wishes_of_header(preferred, lot.notes)
+        if TOKEN in visit.body:
+            asked += wishes_of_text(visit.body, lot.notes)
+        where = f"{visit.account} {visit.method} {visit.path}"
+        for wish in asked:
+            why_not = scenarios.obstacle(wish.scenario, contract, operation)
+            if why_not or plan.is_due(wish, where):
+                lot.take(wish, why_not)
+        if asked or plan.is_idle:
+            return
+        body = lazy_body(visit.body, orjson.loads)
+        for wish in plan.planned(contract, operation, visit.account, body):
+            lot.take(wish, "")
+
+    def _before(self, visit: Visit, operation: Operation, lot: Lot) -> Answer | None:
+        """Return the answer of a scenario that leaves the request undone, None where there is none."""
+        contract, plan = visit.desk.contract, visit.tenant.plan
+        if plan.revoked and plan.is_revoked(visit.account):
+            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={}, origin="header")
+            lot.met.append(wish)
+            lot.wishes.clear()
+            return self._refuse_for(visit, operation, wish)
+        transport = lot.wishes.get("transport")
+        if transport is not None and transport.scenario.is_before and not transport.values.get("accepted"):
+            examination = visit.examination
+            examination.report = replace(_NO_REPORT, provider=contract.id, operation=operation.id)
+            lot.wishes = {"transport": transport}
+            return self._distort(visit, lot, Answer(0, _own_headers(visit), b""))
+        refusal = lot.wishes.get("refusal")
+        if refusal is None or refusal.scenario.ends_key or refusal.values.get("accepted"):
+            return None
+        lot.met.append(refusal)
+        answer = self._refuse_for(visit, operation, refusal)
+        for group in ("outcome", "callbacks", "results"):
+            lot.wishes.pop(group, None)
+        return self._distort(visit, lot, answer)
+
+    def _afterwards(self, visit: Visit, operation: Operation, lot: Lot, answer: Answer) -> Answer:
+        """Do to the answer of a request that was handled what its scenarios say."""
+        refusal = lot.wishes.get("refusal")
+        is_refused = visit.examination.report.verdict == "refused"
+        if refusal is not None and not is_refused:
+            lot.met.append(refusal)
+            if refusal.scenario.ends_key:
+                visit.tenant.plan.revoke(visit.account, int(refusal.values["reads"]))
+            else:
+                answer = self._refuse_for(visit, operation, refusal)
+        elif refusal is not None:
+            lot.notes.append(f"{refusal.scenario.name} was not applied: the request is refused anyway")
+        of_task = [one for one in lot.wishes.values() if one.scenario.is_of_task and one not in lot.met]
+        if (
+            is_refused
+            and of_task
+            and not any(one.scenario.name in note for one in of_task for note in lot.notes)
+        ):
+            names = ", ".join(one.scenario.name for one in of_task)
+            lot.notes.append(f"{names} was not applied: the request is refused anyway")
+        return self._distort(visit, lot, answer)
+
+    def _distort(self, visit: Visit, lot: Lot, answer: Answer) -> Answer:
+        """Change an answer, and how it travels."""
+        count = iter(range(1_000))
+        for wish in lot.wishes.values():
+            scenario, values = wish.scenario, wish.values
+            if scenario.group == "transport":
+                lot.met.append(wish)
+            if wish not in lot.met or scenario.group == "results":
+                continue
+            if scenario.answer is not None:
+                scenario.answer(answer, values)
+            if scenario.wire is not None:
+                wire = scenario.wire(values, lambda: uniform(visit.request_id, next(count)))
+                lot.wire = lot.wire.then(wire)
+        return answer
+
+    @staticmethod
+    def _tell(answer: Answer, lot: Lot, applied: list[str], *, is_asked: bool) -> None:
+        """Say in headers what was met, what was not, and what of Prefer was applied."""
+        applied += [f"scenario={one.scenario.name}" for one in lot.met if one.origin == "header"]
+        if lot.met:
+            met = ", ".join(one.text() for one in lot.met)
+            answer.header(b"x-mock-scenario", _header_bytes(met))
+        if applied:
+            answer.headers.append((b"preference-applied", ", ".join(applied).encode()))
+        elif is_asked and not lot.notes:
+            # It may be meant for others; a typing mistake must not go unseen all the same.
+            lot.notes.append("nothing of Prefer was applied")
+        if lot.notes:
+            answer.headers.append((b"x-mock-note", _header_bytes("; ".join(lot.notes))))
+
+    def _refuse_as_asked(self, visit: Visit, operation: Operation, code: str, applied: list[str]) -> Answer:
         kind, reason = visit.desk.refusals[code]
         asked: Any = kind
         found = f"Prefer: code={code}"
         wanted = protocol_violation(visit.desk.contract, asked, reason, found=found, operation=operation.id)
-        answer = self._refuse(visit, [wanted])
-        applied = code if _CODE.fullmatch(f"code={code}") else f'"{code}"'
-        answer.headers.append((b"preference-applied", f"code={applied}".encode()))
-        return answer
+        is_token = all(char.isalnum() or char in "-._" for char in code)
+        applied.append(f"code={code}" if is_token else f'code="{code}"')
+        return self._refuse(visit, [wanted])
+
+    def _refuse_for(self, visit: Visit, operation: Operation, wish: Wish) -> Answer:
+        """Refuse in the provider's words, as a scenario wants it."""
+        body = lazy_body(visit.body, orjson.loads) if visit.body else (lambda: MISSING)
+        found = scenario_violation(visit.desk.contract, operation, wish, body)
+        return self._refuse(visit, [found])
 
     def _authorise(self, visit: Visit, plan: Plan) -> Violation | None:
         """Say who asks; a credential is read once, its dates are judged each time."""
@@ -337,7 +465,9 @@ class Pipeline:
             if isinstance(listed, Violation):
                 return self._refuse(visit, [*examination.report.violations, listed])
             creators = contract.operations
-            scope.tasks = [TaskView(task, creators[task.operation], visit.now) for task in listed]
+            scope.tasks = [
+                scenarios.view(task, creators[task.operation], visit.now, "poll") for task in listed
+            ]
             return self._render(visit, plan, scope, None)
         else:
             scope.account = self._account(visit)
@@ -345,8 +475,28 @@ class Pipeline:
         if isinstance(made, Violation):
             return self._refuse(visit, [*examination.report.violations, made])
         visit.task = made
-        scope.task = view = TaskView(made, contract.operations[made.operation], visit.now)
-        return self._render(visit, plan, scope, view.state)
+        state = None
+        if visit.lot is not None:
+            made = self._shown(made, visit.lot, is_new=operation.role == "create")
+        if made.scenarios and operation.role == "create":
+            # Whatever happened in the same instant, a new task is told as a new one.
+            state = made.timeline[0][1]
+        maker = contract.operations[made.operation]
+        scope.task = view = scenarios.view(made, maker, visit.now, "poll", state=state)
+        answer = self._render(visit, plan, scope, view.phase)
+        if made.scenarios:
+            met = scenarios.described(made.scenarios.items())
+            answer.headers.append((b"x-mock-scenario", _header_bytes(met)))
+        return answer
+
+    @staticmethod
+    def _shown(task: Task, lot: Lot, *, is_new: bool) -> Task:
+        """Return the task with what this one read of it was asked to meet; the task that is kept stays as it is."""
+        asked = lot.task_scenarios() if not is_new else {}
+        if not asked:
+            return task
+        lot.met += [one for one in lot.wishes.values() if one.scenario.name in asked]
+        return replace(task, scenarios={**task.scenarios, **asked})
 
     def _read_value(self, visit: Visit, reading: actions.Reading) -> str:
         if reading.place == "path":
@@ -489,10 +639,13 @@ class Pipeline:
             )
 
 
-def _preferences(visit: Visit) -> str:
+def _preferences(visit: Visit) -> list[Preference]:
     """Return all that the request prefers; several lines count as one (RFC 9110, 5.3)."""
-    values = [value for name, value in visit.asgi["headers"] if name == b"prefer"]
-    return b", ".join(values).decode("latin-1")
+    return preferences(value.decode("latin-1") for name, value in visit.asgi["headers"] if name == b"prefer")
+
+
+def _own_headers(visit: Visit) -> HeaderList:
+    return [(b"x-mock-request-id", visit.request_id.encode())]
 
 
 _NO_REPORT: Final = Report(provider="")

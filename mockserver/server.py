@@ -14,6 +14,7 @@ import re
 import shlex
 import signal
 import socket
+import struct
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import replace
@@ -27,10 +28,11 @@ from uvicorn.server import Server
 from mockserver.app import ADMIN, App, load_contracts
 from mockserver.artifacts import can_make_clips
 from mockserver.clock import wall_ms
-from mockserver.desks import HeaderList
+from mockserver.faults import CUT
 from mockserver.log import RequestLog
 from mockserver.settings import WELL_KNOWN_SECRET, SettingError, Settings
 from mockserver.visits import WHOLE
+from mockserver.wire import HeaderList
 from validator.contract.model import Contract, Credential, Operation
 
 STOP_S: Final = 5.0
@@ -78,6 +80,18 @@ class _OneWrite:
     def is_waiting(self) -> bool:
         """Tell whether something was written in this turn of the loop."""
         return bool(self._parts)
+
+    def cut(self, is_reset: bool) -> None:
+        """End the connection: with a reset, or after what was written so far."""
+        if is_reset:
+            self._parts = []
+            with contextlib.suppress(OSError, AttributeError):
+                # What is not sent yet is dropped, and the other side is told so (RST).
+                sock = self._transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+        elif not self._transport.is_closing():
+            self.close()
 
     def close(self) -> None:
         """Send what is waiting, then close."""
@@ -146,11 +160,17 @@ class QuickProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if "/__" in cycle.scope["path"]:
-            super()._start_asgi_task(cycle, app)
+            self._start_task(cycle, app)
         elif cycle.more_body:
             self._held = (cycle, app)
         else:
             self._begin(cycle, app)
+
+    def _start_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        scope: Any = cycle.scope
+        transport: Any = self.transport
+        scope["extensions"] = {CUT: transport.cut}
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """Begin a request whose body has arrived with its head."""
@@ -164,7 +184,7 @@ class QuickProtocol(HttpToolsProtocol):
         super().data_received(data)
         held, self._held = self._held, None
         if held is not None:
-            super()._start_asgi_task(*held)
+            self._start_task(*held)
         scope: Any = self.scope
         if scope is None or "path" in scope:
             return
@@ -183,7 +203,7 @@ class QuickProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if is_next and self._held is not None:
             held, self._held = self._held, None
-            super()._start_asgi_task(*held)
+            self._start_task(*held)
 
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
         transport: Any = self.transport
@@ -194,7 +214,8 @@ class QuickProtocol(HttpToolsProtocol):
             return
         if not cycle.more_body:
             scope: Any = cycle.scope
-            scope["extensions"] = {WHOLE: (bytes(cycle.body), functools.partial(_answer, cycle))}
+            answer = functools.partial(_answer, cycle)
+            scope["extensions"] = {WHOLE: (bytes(cycle.body), answer), CUT: transport.cut}
         running = cycle.run_asgi(app)
         try:
             waits_for = running.send(None)

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from validator.contract.model import Effect
 from validator.security import KeyRing
@@ -44,7 +44,8 @@ class Settings:
 
     `speed` is virtual seconds per second; `credentials` maps a provider to the keys it accepts;
     `limits` maps (provider, unit) to a quota, None for the one of the spec; `secrets` maps a provider to the
-    secret its deliveries are signed with; sizes are bytes, times seconds.
+    secret its deliveries are signed with; `plan` holds the entries every tenant's plan of scenarios begins with;
+    sizes are bytes, times seconds.
     """
 
     host: str = "127.0.0.1"
@@ -61,6 +62,7 @@ class Settings:
     credentials: Mapping[str, KeyRing] = field(default_factory=dict)
     limits: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    plan: Sequence[Any] = ()
     admin_token: str | None = None
     callback_allow: tuple[str, ...] = ()
     callback_timeout: float = 10.0

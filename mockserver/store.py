@@ -707,6 +707,7 @@ def _dump_task(task: Task) -> bytes:
 def _load_task(record: bytes) -> Task:
     values = orjson.loads(record)
     values["timeline"] = tuple((at, state) for at, state in values["timeline"])
+    values["course"] = tuple((at, state) for at, state in values.get("course", ()))
     values["rules"] = tuple(values["rules"])
     values["hooks"] = tuple((name, url) for name, url in values["hooks"])
     values["shape"] = None if values["shape"] is None else Shape(**values["shape"])

@@ -11,6 +11,7 @@ from mockserver.clock import Clock, Wall, wall_ms
 from mockserver.ids import Dice
 from mockserver.journal import Budget, Journal, secret_headers
 from mockserver.limits import Quotas, Windows, quotas
+from mockserver.plans import Plan, read_entry
 from mockserver.settings import Settings
 from mockserver.store import ClockState, Store
 from mockserver.tasks import Task
@@ -41,6 +42,7 @@ class Tenant:
     clock: Clock
     dice: Dice
     journal: Journal
+    plan: Plan = field(default_factory=Plan)
     windows: dict[str, Windows] = field(default_factory=dict)
     tokens: dict[bytes, float] = field(default_factory=dict)
     horizon: int = 0
@@ -87,14 +89,24 @@ class Backend:
             tenant.horizon = max((_longest(contract) for contract in self.contracts.values()), default=0)
 
     def _make(self, name: str) -> Tenant:
+        dice = Dice(self.settings.seed, name)
         return Tenant(
             name=name,
             clock=Clock.real(self.wall, speed=self.settings.speed),
-            dice=Dice(self.settings.seed, name),
+            dice=dice,
+            plan=self.plan(dice),
             journal=Journal(
                 max_entries=self.settings.journal_entries, budget=self.budget, secret_headers=self.secrets
             ),
         )
+
+    def plan(self, dice: Dice) -> Plan:
+        """Return the plan that a tenant begins with; raises ScenarioError for one that cannot be."""
+        plan = Plan()
+        for value in self.settings.plan:
+            name = plan.new_id()
+            plan.add(read_entry(value, self.contracts, id=name, seed=lambda name=name: dice.seed(name)))  # type: ignore[misc]
+        return plan
 
     def tenant(self, name: str) -> Tenant:
         """Return the tenant of this name, made if it is new; raises NoTenantError, TooManyTenantsError."""
@@ -125,6 +137,7 @@ class Backend:
         fresh = self._make(tenant.name)
         fresh.journal.close()
         tenant.clock, tenant.dice, tenant.windows, tenant.tokens = fresh.clock, fresh.dice, {}, {}
+        tenant.plan = fresh.plan
         tenant.horizon, tenant.altered, tenant.has_own_speed = 0, {}, False
         self.save_clock(tenant)
 

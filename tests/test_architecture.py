@@ -50,11 +50,12 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.ids mockserver.journal mockserver.limits
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
+        mockserver.plans mockserver.preferences mockserver.scenarios mockserver.settings mockserver.store
+        mockserver.tasks mockserver.tenants mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.app mockserver.artifacts mockserver.callbacks
-        mockserver.desks mockserver.log mockserver.pipeline mockserver.visits
+        mockserver.desks mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
         """,
     5: "mockserver.__main__ mockserver.cli mockserver.server",
 }

@@ -295,12 +295,23 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A reason for which a task can fail, and what it then says; `code` where the provider gives one."""
+
+    reason: str
+    message: str
+    code: str | None
+    source: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
     """The states of a task.
 
     *shape* of `success` and `failure`: pairs (milliseconds since creation, state), the initial state first;
     `failure` is the course of a task that a rule of effect `fail` ends, None where there is no such event.
-    `retention` and `result_expires` in milliseconds.
+    `retention` and `result_expires` in milliseconds.  `failures` are those beside the rules, by reason.
     """
 
     name: str
@@ -312,6 +323,7 @@ class Lifecycle:
     retention: int | None
     result_expires: int | None
     result_status: int
+    failures: Mapping[str, Failure]
     source: str
     evidence: Evidence
 
