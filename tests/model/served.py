@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,7 +49,8 @@ class Served(Mock):
         for tenant in self.tenants:
             while True:
                 now = self.admin("GET", "/clock", tenant=tenant)["now_ms"]
-                if not any(_is_due(one, now) for one in self.deliveries(tenant=tenant, query="?limit=1000")):
+                ledger = self.deliveries(tenant=tenant, query="?limit=1000")
+                if not any(at <= now for at in _next_of_each_task(ledger)):
                     break
 
     def stop(self) -> None:
@@ -62,6 +63,10 @@ class Served(Mock):
         self._connection.close()
 
 
-def _is_due(delivery: dict[str, Any], now: int) -> bool:
-    at = delivery["next_at"]
-    return at is not None and round(datetime.fromisoformat(at).timestamp() * 1000) <= now
+def _next_of_each_task(ledger: list[dict[str, Any]]) -> Iterator[int]:
+    """Yield when the oldest open callback of each task is tried next; later news wait for it."""
+    seen: set[str] = set()
+    for one in ledger:
+        if one["next_at"] is not None and one["task"] not in seen:
+            seen.add(one["task"])
+            yield round(datetime.fromisoformat(one["next_at"]).timestamp() * 1000)

@@ -102,6 +102,10 @@ class Life:
         """Return a state that has this outcome."""
         return next((state for state, outcome in self.finals.items() if outcome == name), None)
 
+    def usual(self, *, fails: bool) -> Course:
+        """Return what becomes of a new task, in milliseconds from its creation."""
+        return self.course(self.initial, 0, fails=fails)
+
     def next(self, state: str) -> list[str]:
         """Return where the document says one may go from a state."""
         return [step["target"] for step in self.steps if step["source"] == state]
@@ -123,6 +127,59 @@ def life(operation: Operation, provider: str) -> Life:
                     retention=milliseconds(word["retention"]) if "retention" in word else None,
                 )
     raise AssertionError(operation.id)
+
+
+# --- what scenarios do to a task --------------------------------------------------------------------------
+
+
+def slow(life: Life, fails: bool) -> Course:
+    return [(at * 3, state) for at, state in life.usual(fails=fails)]
+
+
+def failed(life: Life, fails: bool) -> Course | None:
+    failing, usual = life.usual(fails=True), life.usual(fails=False)
+    if failing != usual:
+        return failing
+    *working, _ = usual
+    return ended(life, [*working, (working[-1][0] + 2_000, "failure")])
+
+
+def failed_late(life: Life, fails: bool) -> Course | None:
+    *working, (end, _) = life.usual(fails=False)
+    return ended(life, [*working, (end, "failure")])
+
+
+def stuck(life: Life, fails: bool) -> Course:
+    return [entry for entry in life.usual(fails=False) if entry[1] not in life.finals]
+
+
+def canceled(life: Life, fails: bool) -> Course | None:
+    *working, (end, _) = life.usual(fails=False)
+    return ended(life, [*working, ((working[-1][0] + end) // 2, "canceled")])
+
+
+def ended(life: Life, course: Course) -> Course | None:
+    """Put the provider's word for an outcome in its place; None where it has none."""
+    state = life.outcome(course[-1][1])
+    return None if state is None else [*course[:-1], (course[-1][0], state)]
+
+
+OUTCOMES = {
+    # What `Prefer: scenario=` says, and the course of a task that met it; None where it cannot be met.
+    "slow; factor=3": slow,
+    "accepted-then-failed": failed,
+    "moderation-late": failed_late,
+    "stuck-processing": stuck,
+    "canceled": canceled,
+}
+REFUSALS = ("rate-limited", "internal-error", "out-of-credits", "maintenance", "unauthorized")
+UNHEARD = "internal-error; accepted=yes"
+"""The task is made, and the answer says that something went wrong."""
+
+NEWS = {"lost": "callback-lost", "final": "callback-only-final"}
+"""Scenarios about callbacks, by what is written in the address."""
+
+WISHES = (None, None, None, *OUTCOMES, *REFUSALS, UNHEARD)
 
 
 @dataclass(frozen=True)
@@ -235,7 +292,8 @@ class Task:
     course: Course
     told_again: list[str] = field(default_factory=list)
     receiver: str = "good"
-    """good; gone, which answers 410 to everything; hiccup, which answers 500 first and 200 then."""
+    """good; gone, which answers 410 to everything; hiccup, which answers 500 first and 200 then; lost, which never
+    hears anything; final, which hears of the end alone."""
 
     def _repr_pretty_(self, printer: Any, _: bool) -> None:
         printer.text(f"<{self.id} of {self.tenant}, {self.account}>")
@@ -252,9 +310,12 @@ class Task:
 
     def told(self, now: int) -> list[str]:
         """Return the news that were sent by now."""
-        if self.hook is None:
-            return []
-        return [state for at, state in self.course if at <= now and state in self.kit.told]
+        return [state for at, state in self.news() if at <= now]
+
+    def news(self) -> Course:
+        """Return the news of this course, with the times they are due."""
+        wanted = self.kit.told & set(self.kit.life.finals) if self.receiver == "final" else self.kit.told
+        return [(at, state) for at, state in self.course if self.hook is not None and state in wanted]
 
 
 @dataclass
@@ -426,6 +487,7 @@ class Machine(RuleBasedStateMachine):
             limits[self.provider, "credits"] = self.credits
         self.worlds = {name: World() for name in TENANTS}
         self.hooks = 0
+        self.prefer = ""
         self.stage = self.place(self.provider, str(Path(self.folder.name) / "store.db"), limits)
 
     @property
@@ -483,6 +545,8 @@ class Machine(RuleBasedStateMachine):
     def call(self, method: str, target: str, **more: Any) -> Reply:
         """Send a request to the provider, as its clients here do, and count it."""
         self.worlds[TENANTS[1] if target.startswith("/t/") else TENANTS[0]].asked += 1
+        if self.prefer:
+            more["headers"] = {**more["headers"], "prefer": self.prefer}
         return self.mock.call(method, target, **more)
 
     def shown(self, task: Task) -> dict[str, Any]:
@@ -519,7 +583,8 @@ class Machine(RuleBasedStateMachine):
         tenant=st.sampled_from(TENANTS),
         account=st.sampled_from(ACCOUNTS),
         name=st.sampled_from((None, *NAMES)),
-        receiver=st.sampled_from((None, None, "good", "good", "gone", "hiccup")),
+        receiver=st.sampled_from((None, None, "good", "good", "gone", "hiccup", *NEWS)),
+        wish=st.sampled_from(WISHES),
         count=st.integers(1, 3),
     )
     def create(
@@ -529,13 +594,20 @@ class Machine(RuleBasedStateMachine):
         account: str,
         name: str | None,
         receiver: str | None,
+        wish: str | None,
         count: int,
     ) -> None:
         for index in range(count):
-            self.create_one(data, tenant, account, name if index == 0 else None, receiver)
+            self.create_one(data, tenant, account, name if index == 0 else None, receiver, wish)
 
     def create_one(
-        self, data: st.DataObject, tenant: str, account: str, name: str | None, receiver: str | None
+        self,
+        data: st.DataObject,
+        tenant: str,
+        account: str,
+        name: str | None,
+        receiver: str | None,
+        wish: str | None,
     ) -> None:
         kit = data.draw(st.sampled_from(list(self.kits.values())))
         body = data.draw(st.sampled_from(kit.bodies))
@@ -548,22 +620,38 @@ class Machine(RuleBasedStateMachine):
             self.hooks += 1
             if receiver is None or (receiver == "hiccup" and kit.retry is None):
                 receiver = "good"
+            if not kit.told:
+                receiver = "good"
             hook = self.stage.hook(f"{receiver}/{self.hooks}")
         objection = self.objection(tenant, account, kit, body, name)
+        wishes = [one for one in (wish, NEWS.get(receiver or "")) if one is not None]
+        self.prefer = ", ".join(f"scenario={one}" for one in wishes)
 
         reply = self.client(tenant, account, kit).create(body=content, hook=hook)
 
+        self.prefer = ""
         broken = reply.headers.get("x-mock-violations", "")
+        applied = reply.headers.get("preference-applied", "")
+        # Not every provider has a refusal of each kind; then the answer says that nothing was applied.
+        is_met = bool(wish) and f"scenario={(wish or '').partition(';')[0]}" in applied.split(", ")
+        assert is_met or wish is None or "x-mock-note" in reply.headers
+        if is_met and wish in REFUSALS:
+            assert reply.status >= 400, reply
+            return
         if objection:
             assert reply.status >= 400, reply
             assert broken.split(", ")[-1] == objection
             return
-        assert reply.status == kit.operation.response.status, (reply, broken)
+        is_unheard = is_met and wish == UNHEARD
+        assert reply.status >= 400 if is_unheard else reply.status == kit.operation.response.status, reply
         now = self.now(tenant)
         (made,) = self.mock.admin("GET", "/tasks?limit=1", tenant=tenant)["tasks"]
-        (record,) = records(reply.json, {made["id"]})
-        assert kit.life.initial in record.values()
-        course = kit.life.course(kit.life.initial, now, fails=body.fails)
+        if not is_unheard:
+            (record,) = records(reply.json, {made["id"]})
+            assert kit.life.initial in record.values()
+        fate = OUTCOMES[wish](kit.life, body.fails) if wish in OUTCOMES else None
+        assert is_met == (fate is not None) or wish not in OUTCOMES
+        course = [(now + at, state) for at, state in fate or kit.life.usual(fails=body.fails)]
         task = Task(made["id"], tenant, account, kit, body.price, name, hook if kit.told else None, course)
         task.receiver = receiver or "good"
         self.worlds[tenant].tasks.append(task)
@@ -666,7 +754,8 @@ class Machine(RuleBasedStateMachine):
         ahead = [at for task in self.worlds[tenant].tasks for at, _ in task.course if at > now]
         # When what failed is tried again is not foretold here; the ledger says.
         ledger = self.mock.admin("GET", "/deliveries?limit=1000", tenant=tenant)["deliveries"]
-        ahead += [ms(one["next_at"]) for one in ledger if one["next_at"] is not None]
+        # What is due already waits for older news of its task.
+        ahead += [at for one in ledger if one["next_at"] is not None and (at := ms(one["next_at"])) > now]
 
         self.moved(tenant, {"to": "next-event"}, min(ahead, default=now) - now)
 
@@ -700,8 +789,8 @@ class Machine(RuleBasedStateMachine):
         news = [
             (task.id, state)
             for task in prompt.values()
-            for at, state in task.course
-            if start < at <= start + by and task.hook and state in task.kit.told
+            for at, state in task.news()
+            if start < at <= start + by
         ]
         assert sorted(news) == sorted(sent)
 
@@ -848,15 +937,18 @@ class Machine(RuleBasedStateMachine):
                     self.is_told_at_once(task, mine, bodies, now)
 
     def is_told_at_once(self, task: Task, mine: list[Any], bodies: list[Any], now: int) -> None:
-        end = "failed" if task.receiver == "gone" else "delivered"
+        end = "failed" if task.receiver in ("gone", "lost") else "delivered"
         through = [one for one in mine if one["status"] == end]
         assert [one["state"] for one in through] == task.told(now)
-        ahead = [state for at, state in task.course if at > now and state in task.kit.told]
         waiting = [one["state"] for one in mine if one["status"] == "waiting"]
-        assert waiting == (ahead if task.hook else [])
+        assert waiting == [state for at, state in task.news() if at > now]
         assert {one["status"] for one in mine} <= {end, "waiting", "canceled"}
-        assert len(bodies) == len(task.told(now)) + len(task.told_again)
-        assert sum(len(one["attempts"]) for one in through) == len(bodies)
+        count = len(task.told(now)) + len(task.told_again)
+        assert sum(len(one["attempts"]) for one in through) == count
+        if task.receiver == "lost":
+            assert bodies == []
+            return
+        assert len(bodies) == count
         firsts = [body for index, body in enumerate(bodies) if body not in bodies[:index]]
         if not task.told_again:
             assert bodies == firsts == [one["body"] for one in through]
@@ -888,7 +980,7 @@ class Machine(RuleBasedStateMachine):
             assert says(one["body"], task, one["state"])
             first, *others = (signed_id(attempt) for attempt in one["attempts"])
             assert others in ([], [first])
-        late = [at for at, state in task.course if at + wait * len(told) <= now and state in task.kit.told]
+        late = [at for at, _ in task.news() if at + wait * len(told) <= now]
         assert len(through) >= len(late)
 
     @precondition(lambda self: self.provider == "toy")
