@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -23,15 +24,16 @@ from mockserver.settings import (
 from validator.options import CLEAN, Command
 
 EXIT_BROKEN: Final = 2
+_OWN_COMMANDS: Final = ("scenarios",)
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
 
 
 class LazyGroup(click.Group):
-    """A group that imports the validator's commands only when one of them is called or listed."""
+    """A group that imports other commands than serve only when one of them is called or listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order a user meets them."""
-        return ["serve", *_VALIDATOR_COMMANDS, "completion"]
+        return ["serve", *_OWN_COMMANDS, *_VALIDATOR_COMMANDS, "completion"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
@@ -40,6 +42,10 @@ class LazyGroup(click.Group):
 
             command: click.Command = COMMANDS[cmd_name]
             return command
+        if cmd_name == "scenarios":
+            from mockserver.atlas import scenarios
+
+            return scenarios
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(
@@ -66,6 +72,7 @@ def main() -> None:
 
     \b
     understudy serve                     a mock server for every provider, on port 8700
+    understudy scenarios                 every failure that can be rehearsed, by name
     understudy lint request.json ...     what is wrong with a request, before it is sent
     understudy explain RULE              one rule: what it says, where that is written, examples
     """
@@ -91,6 +98,7 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
         ("--store sqlite:///understudy.db", "nothing acknowledged is lost"),
         ("--limit {provider}.credits=10", "run out of credits after ten units"),
         ("--effect {rule}=reject", "another reading of a rule"),
+        ("--plan plan.yaml", "let requests fail in the ways the file says"),
     ),
 )
 @_option("--host", env="HOST", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -194,6 +202,15 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Sign the provider's callbacks with this secret.",
 )
 @_option(
+    "--plan",
+    "plan",
+    env="PLAN",
+    default=None,
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Let requests meet the scenarios of this file, JSON or YAML (understudy scenarios lists them).",
+)
+@_option(
     "--admin-token",
     env="ADMIN_TOKEN",
     default=None,
@@ -271,6 +288,7 @@ def serve(
     credentials: tuple[str, ...],
     limits: tuple[str, ...],
     secrets: tuple[str, ...],
+    plan: str | None,
     max_body: int,
     **plain: Any,
 ) -> int:
@@ -300,6 +318,7 @@ def serve(
             limits=parse_limits(limits),
             secrets=parse_pairs(secrets, "webhook secret"),
             max_body_bytes=max_body,
+            plan=_read_plan(plan) if plan is not None else (),
             **plain,
         )
         settings.check()
@@ -308,6 +327,23 @@ def serve(
         click.echo(f"understudy serve: {error}", err=True)
         raise SystemExit(EXIT_BROKEN) from None
     return CLEAN
+
+
+def _read_plan(path: str) -> Sequence[Any]:
+    """Return the entries of a plan; raises SettingError."""
+    from validator.contract import SpecError
+    from validator.contract.document import parse_yaml
+
+    try:
+        found = parse_yaml(Path(path).read_bytes(), file=path)
+    except OSError as error:
+        raise SettingError(f"--plan {path}: {error.strerror}") from None
+    except SpecError as error:
+        raise SettingError(f"--plan: {error}") from None
+    entries = found.get("plan") if isinstance(found, dict) else found
+    if not isinstance(entries, list) or (isinstance(found, dict) and len(found) > 1):
+        raise SettingError(f"--plan {path}: write a list of entries, or an object with the list under 'plan'")
+    return entries
 
 
 def _is_coloured(stream: Any) -> bool:

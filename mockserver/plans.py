@@ -277,7 +277,7 @@ def read_entry(value: Any, contracts: Mapping[str, Contract], *, id: str, seed: 
     if not isinstance(given, dict):
         raise ScenarioError("with: write an object of parameters")
     wish = make_wish(str(value["scenario"]), {str(key): one for key, one in given.items()}, origin=name)
-    own = _number(value["seed"], "seed", 0, 2**63, is_whole=True) if "seed" in value else None
+    own = _number(value["seed"], "seed", 0, 2**32 - 1, is_whole=True) if "seed" in value else None
     drawn = own if own is not None else (seed() if probability < 1 else 0)
     _check_reach(wish.scenario, match, contracts)
     return Entry(id=name, match=match, wish=wish, seed=int(drawn), **counts)  # type: ignore[arg-type]
@@ -299,7 +299,7 @@ def _read_chaos(
     }
     if not any(read.values()):
         raise ScenarioError("chaos: one weight at least must be above 0")
-    drawn = _number(value["seed"], "seed", 0, 2**63, is_whole=True) if "seed" in value else seed()
+    drawn = _number(value["seed"], "seed", 0, 2**32 - 1, is_whole=True) if "seed" in value else seed()
     first = _number(value.get("draw", 1), "draw", 1, _MOST, is_whole=True)
     return Entry(id=name, match=match, weights=read, seed=int(drawn), first_draw=int(first), **counts)
 
@@ -382,12 +382,17 @@ class Plan:
             if (made := f"plan-{self.number}") not in self.entries:
                 return made
 
+    def check(self, entries: Sequence[Entry]) -> None:
+        """Raise ScenarioError where entries cannot be added: too many, or one of the same id."""
+        if len(self.entries) + len(entries) > MOST_ENTRIES:
+            raise ScenarioError(f"at most {MOST_ENTRIES:,} entries; DELETE /__admin/scenarios begins again")
+        for entry in entries:
+            if entry.id in self.entries:
+                raise ScenarioError(f"there is an entry '{entry.id}' already")
+
     def add(self, entry: Entry) -> None:
-        """Add an entry; raises ScenarioError where there are too many, or one of this id."""
-        if len(self.entries) >= MOST_ENTRIES:
-            raise ScenarioError(f"there are {MOST_ENTRIES:,} entries; DELETE /__admin/scenarios begins again")
-        if entry.id in self.entries:
-            raise ScenarioError(f"there is an entry '{entry.id}' already")
+        """Add an entry; see :meth:`check`."""
+        self.check([entry])
         self.entries[entry.id] = entry
         self.is_idle = False
 

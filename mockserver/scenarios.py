@@ -22,7 +22,7 @@ import orjson
 from mockserver.tasks import Task, TaskView, Timeline
 from mockserver.wire import PLAIN, Answer, Wire
 from validator.contract.document import nearest
-from validator.contract.expressions import to_text
+from validator.contract.expressions import Json, to_text
 from validator.contract.model import Callback, Contract, Lifecycle, Operation
 
 Value = str | float | int | bool
@@ -922,7 +922,10 @@ def find(name: str) -> Scenario:
     """Return a scenario by its name; raises ScenarioError with the nearest."""
     found = SCENARIOS.get(name)
     if found is None:
-        hint = nearest(name, SCENARIOS) or "understudy scenarios lists them"
+        like = [one for one in SCENARIOS if name and name in one]
+        hint = nearest(name, SCENARIOS) or (
+            f"did you mean {' or '.join(like)}" if 0 < len(like) < 4 else "understudy scenarios lists them"
+        )
         raise ScenarioError(f"there is no scenario '{_short(name)}' ({hint})")
     return found
 
@@ -947,6 +950,14 @@ def obstacle(scenario: Scenario, contract: Contract, operation: Operation) -> st
         return "this provider signs nothing"
     if scenario.expires and operation.lifecycle is not None and operation.lifecycle.result_expires is None:
         return "the files of this provider do not expire"
+    if scenario.course is not None and operation.lifecycle is not None:
+        lifecycle = operation.lifecycle
+        told = frozenset(state for one in operation.callbacks for state in one.states)
+        usual = Story(lifecycle=lifecycle, course=lifecycle.success, told=told, reasons={})
+        try:
+            scenario.course(usual, scenario.read({}))
+        except ScenarioError as error:
+            return str(error)
     return ""
 
 
@@ -1066,3 +1077,23 @@ def _quoted(value: Any) -> str:
     if text and all(char.isalnum() or char in "-._/+" for char in text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def scenario_json(scenario: Scenario) -> dict[str, Json]:
+    """Return an entry of the atlas for machines."""
+    return {
+        "name": scenario.name,
+        "group": scenario.group,
+        "summary": scenario.summary,
+        "source": scenario.source,
+        "operations": sorted(scenario.roles),
+        "parameters": [
+            {
+                "name": one.name,
+                "summary": one.summary,
+                "default": one.default,
+                "choices": list(one.choices),
+            }
+            for one in scenario.parameters
+        ],
+    }
