@@ -126,7 +126,7 @@ def create(
     task.hooks = _hooks(operation, scope)
     if caller.lot is not None and (asked := caller.lot.task_scenarios()):
         _give_scenarios(backend, contract, operation, task, asked, caller.lot)
-    tenant.horizon = max(tenant.horizon, task.timeline[-1][0])
+    backend.reach(tenant, task)
     lifecycle = operation.lifecycle
     assert lifecycle is not None
     if lifecycle.retention is not None:
