@@ -129,7 +129,7 @@ def create(
     task.hooks = _hooks(operation, scope)
     if caller.lot is not None and (asked := caller.lot.task_scenarios()):
         _give_scenarios(backend, contract, operation, task, asked, caller.lot)
-    tenant.horizon = max(tenant.horizon, task.timeline[-1][0])
+    backend.reach(tenant, task)
     backend.wallets.forget(tenant.name, caller.account, operation, now)
     store.add(tenant.name, task, tuple(names.items()))
     backend.wallets.hold(tenant.name, task)

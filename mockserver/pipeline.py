@@ -92,6 +92,8 @@ class Pipeline:
             visit.body = body if visit.is_whole else b""
         elif b"content-length" in raw or b"transfer-encoding" in raw:
             visit.body, visit.is_whole = await self._body(receive, raw)
+            # It happens when it is whole: the clock may have been moved, and others served, while it came in.
+            visit.now = visit.tenant.clock.now()
         try:
             answer = self._answer(visit)
             if self._backend.store.is_dirty:

@@ -341,9 +341,11 @@ def _check_reach(scenario: Scenario, match: Match, contracts: Mapping[str, Contr
                 continue
             if match.role not in (None, role_of(operation)):
                 continue
-            why = obstacle(scenario, contract, operation)
-            if not why:
+            found = obstacle(scenario, contract, operation)
+            if not found:
                 return
+            # That another operation is meant is no news where one of them could have been.
+            why = found if role_of(operation) in scenario.roles else why or found
     raise ScenarioError(f"no request can meet {scenario.name} so: {why or 'nothing matches'}")
 
 
@@ -386,8 +388,9 @@ class Plan:
         """Raise ScenarioError where entries cannot be added: too many, or one of the same id."""
         if len(self.entries) + len(entries) > MOST_ENTRIES:
             raise ScenarioError(f"at most {MOST_ENTRIES:,} entries; DELETE /__admin/scenarios begins again")
+        names = [*self.entries, *(entry.id for entry in entries)]
         for entry in entries:
-            if entry.id in self.entries:
+            if names.count(entry.id) > 1:
                 raise ScenarioError(f"there is an entry '{entry.id}' already")
 
     def add(self, entry: Entry) -> None:
