@@ -12,10 +12,11 @@ from typing import Any, Final
 import orjson
 
 from mockserver.artifacts import MEDIA_TYPE, Artifacts
-from mockserver.callbacks import HttpSender, Outbox, Policy, Sender, decoded_secret
+from mockserver.callbacks import HttpSender, Outbox, Sender, decoded_secret
 from mockserver.clock import Wall, wall_ms
 from mockserver.log import RequestLog
 from mockserver.pipeline import Pipeline
+from mockserver.receivers import Policy
 from mockserver.settings import SettingError, Settings
 from mockserver.store import Store, open_store
 from mockserver.tasks import TaskView, output_id

@@ -50,7 +50,7 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.ids mockserver.journal mockserver.limits
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
+        mockserver.receivers mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.app mockserver.artifacts mockserver.callbacks
