@@ -29,6 +29,7 @@ from mockserver.tenants import (
     TooManyTenantsError,
 )
 from mockserver.visits import (
+    LATE,
     TOKENS,
     WHOLE,
     Answer,
@@ -89,7 +90,7 @@ class Pipeline:
             visit.is_whole = len(body) <= self._backend.settings.max_body_bytes
             visit.body = body if visit.is_whole else b""
         elif b"content-length" in raw or b"transfer-encoding" in raw:
-            visit.body, visit.is_whole = await self._body(receive, raw)
+            await self._read(visit, receive, raw)
         try:
             answer = self._answer(visit)
             if self._backend.store.is_dirty:
@@ -103,7 +104,7 @@ class Pipeline:
             # It may be meant for others; a typing mistake must not go unseen all the same.
             headers_out.append((b"x-mock-note", b"nothing of Prefer was applied"))
         headers_out.append((b"content-length", b"%d" % len(out)))
-        if not visit.is_whole:
+        if not visit.is_whole or visit.body_fault:
             # The rest of the body is still on its way; it must not be read as the next request.
             headers_out.append((b"connection", b"close"))
         sent = out if visit.method != "HEAD" else b""
@@ -169,8 +170,8 @@ class Pipeline:
                 found.append(desk)
         return found[0] if len(found) == 1 else None
 
-    async def _body(self, receive: Receive, headers: Mapping[bytes, bytes]) -> tuple[bytes, bool]:
-        """Return (body, whether it is whole); of one beyond the limit nothing is kept.
+    async def _read(self, visit: Visit, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
+        """Take the body; of one beyond the limit nothing is kept, and one that does not come to its end is none.
 
         A little more than the limit is read all the same: a client that is still sending would lose our answer
         with the connection.
@@ -178,21 +179,24 @@ class Pipeline:
         most = self._backend.settings.max_body_bytes
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > 2 * most:
-            return b"", False
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            return (body, True) if len(body) <= most else (b"", False)
-        parts, size = [body], len(body)
-        while message.get("more_body", False) and size <= 2 * most:
+            visit.is_whole = False
+            return
+        parts: list[bytes] = []
+        size, is_more = 0, True
+        while is_more and size <= 2 * most:
             message = await receive()
-            part = message.get("body", b"")
+            if message["type"] != "http.request" or LATE in visit.asgi:
+                # Half a body may well be JSON; it is not what was to be asked.
+                visit.body_fault = "the rest of the body did not come"
+                return
+            part, is_more = message.get("body", b""), message.get("more_body", False)
             size += len(part)
             if size <= most:
                 parts.append(part)
             else:
                 parts.clear()
-        return (b"".join(parts), True) if size <= most else (b"", False)
+        visit.is_whole = size <= most
+        visit.body = b"".join(parts) if visit.is_whole else b""
 
     # --- answer -------------------------------------------------------------------------------------------
 

@@ -23,6 +23,9 @@ Origins = dict[bytes | tuple[str, str, str | bytes], str]
 WHOLE: Final = "understudy.whole"
 """The ASGI extension of our own server: (the body, what sends an answer), for requests that came whole."""
 
+LATE: Final = "understudy.late"
+"""The key in the ASGI scope of a request whose client was given up: what is missing of its body will not come."""
+
 AnswerWhole = Callable[[int, HeaderList, bytes], bool]
 """(status, headers, body) -> whether it was sent; where not, it goes the usual way."""
 
