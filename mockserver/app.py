@@ -140,6 +140,10 @@ class App:
             scope["raw_path"] = path.encode()
         tenant, rest = _split_tenant(path)
         if rest.startswith(ADMIN) and rest[len(ADMIN) :][:1] in ("", "/"):
+            if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+                # Source: RFC 9112, 3.2.  Which of them a guard would read, and which a proxy, nobody knows.
+                await _problem(send, 400, "More than one Host", "a request has one Host header")
+                return
             if self._admin is None:
                 # Imported when it is first asked for: the framework costs as much as half a start.
                 from mockserver.admin import make_admin

@@ -71,8 +71,11 @@ class Exchange(NamedTuple):
 Entry = tuple[Any, ...]
 """The fields of an Exchange and behind them its size in bytes: a bare tuple is what a request can afford."""
 
-OVERHEAD: Final = 1_500
-"""Bytes that an entry holds beside its bodies, about."""
+OVERHEAD: Final = 1_000
+"""Bytes that an entry holds beside its bodies and headers, about."""
+
+HEADER_OVERHEAD: Final = 150
+"""Bytes that a header holds beside its text, about: short ones are mostly that."""
 
 
 class Budget:

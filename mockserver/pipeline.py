@@ -6,6 +6,7 @@ worked out when the server starts is worked out then: a request looks things up.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -17,8 +18,8 @@ import orjson
 from mockserver import actions, limits
 from mockserver.callbacks import Outbox
 from mockserver.clock import stopwatch
-from mockserver.desks import Desk, Plan, first_headers, prepare
-from mockserver.journal import LARGE_BODY, OVERHEAD, kept_body
+from mockserver.desks import Desk, HeaderList, Plan, first_headers, prepare
+from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body
 from mockserver.log import RequestLog
 from mockserver.tasks import Task, TaskView
 from mockserver.tenants import (
@@ -30,6 +31,7 @@ from mockserver.tenants import (
 )
 from mockserver.visits import (
     LATE,
+    LONGEST_REMEMBERED,
     TOKENS,
     WHOLE,
     Answer,
@@ -59,6 +61,9 @@ from validator.security import Principal, Refused, authorise, judge_dates
 _NOT_WHOLE: Final[tuple[bytes | None, AnswerWhole | None]] = (None, None)
 _CODE: Final = re.compile(r'(?:^|[,;])\s*code\s*=\s*(?:"([^"]*)"|([^\s",;]+))', re.IGNORECASE)
 
+MOST_INCOMING: Final = 8
+"""Bodies of the largest size that may be on their way together; past that the larger ones are sent away."""
+
 log: Final = logging.getLogger("understudy")
 
 
@@ -72,6 +77,7 @@ class Pipeline:
         self._hosts = {host: desk for desk in self._desks.values() for host in desk.contract.hosts}
         self._only = next(iter(self._desks.values())) if len(self._desks) == 1 else None
         self._origins: Origins = {}
+        self._incoming_bytes = 0
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -182,21 +188,32 @@ class Pipeline:
             visit.is_whole = False
             return
         parts: list[bytes] = []
-        size, is_more = 0, True
-        while is_more and size <= 2 * most:
-            message = await receive()
-            if message["type"] != "http.request" or LATE in visit.asgi:
-                # Half a body may well be JSON; it is not what was to be asked.
-                visit.body_fault = "the rest of the body did not come"
-                return
-            part, is_more = message.get("body", b""), message.get("more_body", False)
-            size += len(part)
-            if size <= most:
+        size = held = 0
+        is_more = True
+        try:
+            while is_more and size <= 2 * most:
+                message = await receive()
+                if message["type"] != "http.request" or LATE in visit.asgi:
+                    # Half a body may well be JSON; it is not what was to be asked.
+                    visit.body_fault = "the rest of the body did not come"
+                    return
+                part, is_more = message.get("body", b""), message.get("more_body", False)
+                size += len(part)
+                if size > most:
+                    parts.clear()
+                    continue
                 parts.append(part)
-            else:
-                parts.clear()
-        visit.is_whole = size <= most
-        visit.body = b"".join(parts) if visit.is_whole else b""
+                held += len(part)
+                self._incoming_bytes += len(part)
+                if is_more and held > LARGE_BODY and self._incoming_bytes > MOST_INCOMING * most:
+                    visit.is_whole = False
+                    found = f"bodies of {self._incoming_bytes:,} bytes are on their way"
+                    visit.fault = protocol_violation(visit.desk.contract, "unavailable", found=found)
+                    return
+            visit.is_whole = size <= most
+            visit.body = b"".join(parts) if visit.is_whole else b""
+        finally:
+            self._incoming_bytes -= held
 
     # --- answer -------------------------------------------------------------------------------------------
 
@@ -256,6 +273,8 @@ class Pipeline:
         for name in plan.credentials:
             value = raw.get(name)
             if value:
+                if len(value) > LONGEST_REMEMBERED:
+                    value = hashlib.sha256(value).digest()
                 key = (name, value)
                 break
         known = desk.principals.get(key)
@@ -454,20 +473,25 @@ class Pipeline:
             body = kept_body(body)
         if len(out) > LARGE_BODY:
             out = kept_body(out)
-        raw = visit.headers.raw
+        raw, pairs = visit.headers.raw, asgi["headers"]
+        path: bytes = asgi["raw_path"]
         query: bytes = asgi["query_string"]
-        size = OVERHEAD + len(body) + len(out) + len(query) + sum(map(len, raw)) + sum(map(len, raw.values()))
+        # Counted twice, because an answer may say again what a header said.
+        size = sum(map(len, raw)) + sum(map(len, raw.values())) if len(raw) == len(pairs) else _size(pairs)
+        size = (
+            OVERHEAD + len(body) + len(out) + len(path) + len(query) + 2 * size + HEADER_OVERHEAD * len(pairs)
+        )
         visit.tenant.journal.add(
             (
                 visit.request_id,
                 visit.now,
                 visit.method,
-                asgi["raw_path"],
+                path,
                 query,
                 report.provider,
                 report.operation,
                 visit.account,
-                asgi["headers"],
+                pairs,
                 body,
                 answer.status,
                 answer.headers,
@@ -489,6 +513,10 @@ class Pipeline:
                 task=task.id if task is not None else "",
                 rules=tuple(one.rule for one in report.violations),
             )
+
+
+def _size(pairs: HeaderList) -> int:
+    return sum(len(name) + len(value) for name, value in pairs)
 
 
 def _preferences(visit: Visit) -> str:

@@ -39,6 +39,9 @@ STOP_S: Final = 5.0
 MOST_HEAD_BYTES: Final = 64 * 1024
 """Bytes of a head that may come after its first piece; the parser itself would read on for ever."""
 
+MOST_HEADERS: Final = 1_000
+"""Lines of a head; each costs more than its text."""
+
 MOST_REST_BYTES: Final = 16 * 1024 * 1024
 """Bytes that may come behind an answer that did not wait for them."""
 
@@ -252,7 +255,10 @@ class QuickProtocol(HttpToolsProtocol):
     # --- requests
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if "/__" in cycle.scope["path"]:
+        scope: Any = cycle.scope
+        if len(scope["headers"]) > MOST_HEADERS:
+            self._end(_HEAD_TOO_LARGE)
+        elif "/__" in scope["path"]:
             super()._start_asgi_task(cycle, app)
         elif cycle.more_body:
             self._held = (cycle, app)
