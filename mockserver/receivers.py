@@ -98,7 +98,10 @@ class Policy:
 
     def check(self, host: str, address: str) -> None:
         """Raise NotAllowedError unless deliveries may go to this address of this host."""
-        meant = tuple(_meant(address))
+        try:
+            meant = tuple(_meant(address))
+        except ValueError:
+            raise NotAllowedError(f"{host} ('{address[:80]}') is no address") from None
         networks = list(self._networks())
         for one in meant:
             for never, why in _NEVER:
@@ -141,7 +144,6 @@ def _meant(text: str) -> Iterator[Address]:
         yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo
-    last = int(address) & 0xFFFF_FFFF
     # The first few of ::/96 are ::, ::1 and their like, and mean themselves.
-    if last > 0xFFFF and any(address in prefix for prefix in _TRANSLATED):
-        yield ipaddress.IPv4Address(last)
+    if int(address) > 0xFFFF and any(address in prefix for prefix in _TRANSLATED):
+        yield ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
