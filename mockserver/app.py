@@ -21,7 +21,7 @@ from mockserver.settings import SettingError, Settings
 from mockserver.store import Store, open_store
 from mockserver.tasks import TaskView, output_id
 from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend
-from mockserver.visits import AsgiScope, Receive, Send
+from mockserver.visits import AsgiScope, Receive, Send, is_host
 from validator.contract import Contract, load, provider_names
 from validator.contract.document import nearest
 
@@ -140,9 +140,12 @@ class App:
             scope["raw_path"] = path.encode()
         tenant, rest = _split_tenant(path)
         if rest.startswith(ADMIN) and rest[len(ADMIN) :][:1] in ("", "/"):
-            if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            hosts = [value for name, value in scope["headers"] if name == b"host"]
+            if len(hosts) > 1 or (hosts and not is_host(hosts[0])):
                 # Source: RFC 9112, 3.2.  Which of them a guard would read, and which a proxy, nobody knows.
-                await _problem(send, 400, "More than one Host", "a request has one Host header")
+                await _problem(
+                    send, 400, "No clear Host", "a request has one Host header, a name or an address"
+                )
                 return
             if self._admin is None:
                 # Imported when it is first asked for: the framework costs as much as half a start.

@@ -35,7 +35,12 @@ TOKENS: Final = 10_000
 LONGEST_REMEMBERED: Final = 1_024
 """Characters of a credential or a host that is remembered as it stands; no real one is as long."""
 
-_HOST: Final = re.compile(rb"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_HOST: Final = re.compile(rb"[A-Za-z0-9._\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+
+
+def is_host(value: bytes) -> bool:
+    """Tell whether a Host header is a name or an address, with a port or without."""
+    return len(value) <= LONGEST_REMEMBERED and _HOST.fullmatch(value) is not None
 
 
 class Headers(Mapping[str, str]):
@@ -122,7 +127,7 @@ class Visit:
             if len(self.origins) > TOKENS:
                 self.origins.clear()
             name = host.decode("latin-1")
-            if len(host) > LONGEST_REMEMBERED or not _HOST.fullmatch(host):
+            if not is_host(host):
                 server = self.asgi.get("server") or ("127.0.0.1", 80)
                 name = f"{server[0]}:{server[1]}"
                 host = host if len(host) <= LONGEST_REMEMBERED else b""
