@@ -163,6 +163,9 @@ def kept_body(body: bytes) -> bytes:
     """Return what the journal keeps of a body: all of a small one, a large one with its long texts cut."""
     if len(body) <= LARGE_BODY:
         return body
+    if body.count(b",") > LARGE_BODY:
+        # Many small parts, which would not fit anyway, and take fifty times their size to read.
+        return body[:_LONGEST_TEXT]
     try:
         return orjson.dumps(_shortened(orjson.loads(body)))[:LARGE_BODY]
     except orjson.JSONDecodeError:

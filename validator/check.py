@@ -48,8 +48,8 @@ MAX_DEPTH: Final = 100
 MAX_VALUES: Final = 50_000
 """JSON values in a body that are looked at; the longest real request has a few hundred."""
 
-MAX_COMMAS: Final = 20 * MAX_VALUES
-"""Commas in a body that is read at all; they may stand in texts, where no member has a tenth of it."""
+MAX_COMMAS: Final = 4 * MAX_VALUES
+"""Commas in a body that is read at all: they may stand in texts, and no real one has a tenth of it."""
 
 MAX_FINDINGS: Final = 20
 """Findings of one rule that are told one by one."""
