@@ -62,6 +62,9 @@ from validator.report import Report, Violation
 from validator.security import Principal, Refused, authorise, judge_dates
 
 _NOT_WHOLE: Final[tuple[bytes | None, AnswerWhole | None]] = (None, None)
+LONGEST_NOTE: Final = 1_000
+"""Characters of a note about scenarios that were not met."""
+
 MOST_INCOMING: Final = 8
 """Bodies of the largest size that may be on their way together; past that the larger ones are sent away."""
 
@@ -382,7 +385,8 @@ class Pipeline:
             # It may be meant for others; a typing mistake must not go unseen all the same.
             lot.notes.append("nothing of Prefer was applied")
         if lot.notes:
-            answer.headers.append((b"x-mock-note", _header_bytes("; ".join(lot.notes))))
+            notes = "; ".join(lot.notes)
+            answer.headers.append((b"x-mock-note", _header_bytes(notes[:LONGEST_NOTE])))
 
     def _refuse_as_asked(self, visit: Visit, operation: Operation, code: str, applied: list[str]) -> Answer:
         kind, reason = visit.desk.refusals[code]
