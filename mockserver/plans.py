@@ -248,6 +248,7 @@ class Entry:
 
 
 _FIELDS: Final = ("id", "scenario", "chaos", "with", "match", "after", "times", "probability", "seed")
+_OF_CHAOS: Final = ("id", "chaos", "match", "after", "times", "probability")
 _MATCHES: Final = ("provider", "operation", "role", "account", "body")
 _CHAOS: Final = ("weights", "seed", "draw")
 
@@ -273,6 +274,7 @@ def read_entry(value: Any, contracts: Mapping[str, Contract], *, id: str, seed: 
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
         raise ScenarioError("id: write up to 64 letters, digits, dots, dashes and underscores")
     if "chaos" in value:
+        _check_names(value, _OF_CHAOS, "an entry with chaos")
         return _read_chaos(value["chaos"], name, match, counts, seed)
     given = value.get("with", {})
     if not isinstance(given, dict):
