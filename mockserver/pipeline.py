@@ -19,7 +19,7 @@ from mockserver import actions, limits
 from mockserver.callbacks import Outbox
 from mockserver.clock import stopwatch
 from mockserver.desks import Desk, HeaderList, Plan, first_headers, prepare
-from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body
+from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body, kept_report
 from mockserver.log import RequestLog
 from mockserver.tasks import Task, TaskView
 from mockserver.tenants import (
@@ -496,7 +496,7 @@ class Pipeline:
                 answer.status,
                 answer.headers,
                 out,
-                report,
+                kept_report(report),
                 task.id if task is not None else None,
                 took_us,
                 size,
