@@ -21,12 +21,14 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from mockserver import scenarios
 from mockserver.clock import stopwatch
 from mockserver.deliveries import Attempt, Delivery, judge, planned
 from mockserver.journal import shown_url
 from mockserver.receivers import NotAllowedError, Policy, split
+from mockserver.scenarios import USUAL, Sending, Try
 from mockserver.settings import WELL_KNOWN_SECRET
-from mockserver.tasks import Task, TaskView
+from mockserver.tasks import Task
 from mockserver.tenants import Backend, Tenant
 from validator.contract.expressions import MISSING, Scope, to_text
 from validator.contract.model import Callback, Contract, Operation
@@ -294,6 +296,7 @@ class Outbox:
         most = limit or at_once()
         self._all, self._share = asyncio.Semaphore(most), max(PER_HOST, most // TENANT_PART)
         self._events: dict[str, list[Event]] = {}
+        self._awaited: dict[tuple[str, str], asyncio.Future[None]] = {}
 
     def start(self) -> None:
         """Take up what a store of an earlier process left open."""
@@ -328,8 +331,14 @@ class Outbox:
         """Make the deliveries a task's timeline asks for since a time, but for the known (callback, when, state)."""
         for name, url in task.hooks:
             callback = _callback(operation, name)
-            for at, state in planned(task, callback):
-                if at < since or (name, at, state) in known:
+            assert operation.lifecycle is not None
+            wanted = planned(task, callback)
+            if task.scenarios:
+                sent = scenarios.sendings(task, operation.lifecycle, wanted)
+            else:
+                sent = [Sending(due=at, state=state, at=at) for at, state in wanted]
+            for one in sent:
+                if one.due < since or (name, one.due, one.state) in known:
                     continue
                 delivery = Delivery(
                     id=self._new_id(tenant, callback),
@@ -338,9 +347,9 @@ class Outbox:
                     operation=task.operation,
                     callback=name,
                     url=url,
-                    state=state,
-                    due=at,
-                    next_at=at,
+                    state=one.state,
+                    due=one.due,
+                    next_at=one.at,
                 )
                 self._backend.store.add_delivery(tenant.name, delivery)
                 self._enqueue(tenant, delivery)
@@ -387,6 +396,20 @@ class Outbox:
             lanes.timer.cancel()
         for flight in lanes.flights:
             flight.cancel()
+
+    async def first_news(self, tenant: Tenant, task: Task, within_s: float) -> None:
+        """Wait until a callback of the task was tried, but not longer than so many seconds of real time."""
+        if any(one.attempts for one in self._backend.store.deliveries_of(tenant.name, task.id)):
+            return
+        loop = asyncio.get_running_loop()
+        key = (tenant.name, task.id)
+        told = self._awaited[key] = loop.create_future()
+        timer = loop.call_later(within_s, _resolve, told)
+        try:
+            await told
+        finally:
+            timer.cancel()
+            self._awaited.pop(key, None)
 
     # --- time
 
@@ -520,13 +543,26 @@ class Outbox:
     ) -> None:
         """Make one attempt and note what became of it."""
         now = tenant.clock.now()
-        headers = self._prepare(contract, operation, task, callback, delivery, now)
+        how, scenario = USUAL, ""
+        if task.scenarios:
+            how, scenario = scenarios.attempt(task, callback, len(delivery.attempts))
+        headers = self._prepare(contract, operation, task, callback, delivery, now, how)
         timeout = min(callback.timeout / 1000, self._backend.settings.callback_timeout)
         started = stopwatch()
         status: int | None = None
         error = ""
         try:
-            status = await self._sender.send(callback.method, delivery.url, headers, delivery.body, timeout)
+            if how.lost:
+                status, error = how.status, f"{how.lost}; nothing was sent (scenario {scenario})"
+            else:
+                status = await self._sender.send(
+                    callback.method, delivery.url, headers, delivery.body, timeout
+                )
+                if how.is_unheard:
+                    error = (
+                        f"no answer within {timeout:g} s (scenario {scenario}; the receiver said {status})"
+                    )
+                    status = None
         except NotAllowedError as refused:
             delivery.status, delivery.next_at, error = "refused", None, str(refused)
         except OSError as failed:
@@ -536,7 +572,7 @@ class Outbox:
         )
         delivery.attempts = (*delivery.attempts, attempt)
         if delivery.status != "refused":
-            self._judge(tenant, callback, delivery, status)
+            self._judge(tenant, callback, delivery, status, how)
         log.debug(
             "callback %s %s -> %s %s",
             shown_url(delivery.url),
@@ -558,9 +594,14 @@ class Outbox:
                 )
             )
 
-    def _judge(self, tenant: Tenant, callback: Callback, delivery: Delivery, status: int | None) -> None:
+    def _judge(
+        self, tenant: Tenant, callback: Callback, delivery: Delivery, status: int | None, how: Try
+    ) -> None:
         tried = len(delivery.attempts)
-        match judge(callback, status):
+        match judge(callback, status) if not how.lost else "stop":
+            case "delivered" if how.again_s is not None:
+                delivery.status = "retrying"
+                delivery.next_at = tenant.clock.now() + int(how.again_s * 1000)
             case "delivered":
                 delivery.status, delivery.next_at = "delivered", None
             case "retry" if tried <= len(callback.retry):
@@ -578,11 +619,13 @@ class Outbox:
         callback: Callback,
         delivery: Delivery,
         now: int,
+        how: Try,
     ) -> tuple[tuple[str, str], ...]:
         """Render body and headers: the body once, as a query at the moment of the change would show it."""
         tried = len(delivery.attempts)
+        now += int(how.shift_s * 1000)
         scope = Scope(
-            task=TaskView(task, operation, delivery.due, state=delivery.state),
+            task=scenarios.view(task, operation, delivery.due, "callback", state=delivery.state),
             delivery=DeliveryView(id=delivery.id, attempt=tried + 1, retry=tried, timestamp=now),
             mock=_MockView(base_url=task.base, request_id=task.request_id, path="", now=now),
         )
@@ -599,11 +642,14 @@ class Outbox:
                 secret = WELL_KNOWN_SECRET
             if secret is not None:
                 signer = SIGNERS[callback.signature.scheme]
-                headers += signer(secret, callback.signature.secret, delivery.id, now // 1000, delivery.body)
+                signed = delivery.body + b"\n" if how.is_forged else delivery.body
+                headers += signer(secret, callback.signature.secret, delivery.id, now // 1000, signed)
         return tuple(headers)
 
     def _after(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> None:
         """Let the next delivery of the task go once this one is through, or this one again."""
+        if self._awaited and (told := self._awaited.get((tenant.name, delivery.task_id))) is not None:
+            _resolve(told)
         if self._tenants.get(tenant.name) is not lanes:
             return
         lanes.busy.discard(delivery.task_id)
@@ -637,6 +683,11 @@ def _head(lanes: _Lanes, at: int, number: int, task_id: str) -> Delivery | None:
     if not lane or lane[0].number != number or lane[0].next_at != at or task_id in lanes.busy:
         return None
     return lane[0]
+
+
+def _resolve(told: asyncio.Future[None]) -> None:
+    if not told.done():
+        told.set_result(None)
 
 
 def _callback(operation: Operation, name: str) -> Callback:

@@ -14,6 +14,7 @@ import re
 import shlex
 import signal
 import socket
+import struct
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import replace
@@ -27,10 +28,13 @@ from uvicorn.server import Server
 from mockserver.app import ADMIN, App, load_contracts
 from mockserver.artifacts import can_make_clips
 from mockserver.clock import wall_ms
-from mockserver.desks import HeaderList
+from mockserver.faults import CUT
+from mockserver.limits import number
 from mockserver.log import RequestLog
 from mockserver.settings import WELL_KNOWN_SECRET, SettingError, Settings
 from mockserver.visits import LATE, WHOLE
+from mockserver.wallets import money_of
+from mockserver.wire import HeaderList
 from validator.contract.model import Contract, Credential, Operation
 
 STOP_S: Final = 5.0
@@ -103,6 +107,18 @@ class _OneWrite:
     def is_waiting(self) -> bool:
         """Tell whether something was written in this turn of the loop."""
         return bool(self._parts)
+
+    def cut(self, is_reset: bool) -> None:
+        """End the connection: with a reset, or after what was written so far."""
+        if is_reset:
+            self._parts = []
+            with contextlib.suppress(OSError, AttributeError):
+                # What is not sent yet is dropped, and the other side is told so (RST).
+                sock = self._transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+        elif not self._transport.is_closing():
+            self.close()
 
     def close(self) -> None:
         """Send what is waiting, then close."""
@@ -259,11 +275,17 @@ class QuickProtocol(HttpToolsProtocol):
         if len(scope["headers"]) > MOST_HEADERS:
             self._end(_HEAD_TOO_LARGE)
         elif "/__" in scope["path"]:
-            super()._start_asgi_task(cycle, app)
+            self._start_task(cycle, app)
         elif cycle.more_body:
             self._held = (cycle, app)
         else:
             self._begin(cycle, app)
+
+    def _start_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        scope: Any = cycle.scope
+        transport: Any = self.transport
+        scope["extensions"] = {CUT: transport.cut}
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """Begin a request whose body has arrived with its head."""
@@ -282,7 +304,7 @@ class QuickProtocol(HttpToolsProtocol):
             super().data_received(data)
         held, self._held = self._held, None
         if held is not None:
-            super()._start_asgi_task(*held)
+            self._start_task(*held)
         scope: Any = self.scope
         if scope is None or "path" in scope:
             return
@@ -315,7 +337,7 @@ class QuickProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if is_next and self._held is not None:
             held, self._held = self._held, None
-            super()._start_asgi_task(*held)
+            self._start_task(*held)
 
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
         transport: Any = self.transport
@@ -326,7 +348,8 @@ class QuickProtocol(HttpToolsProtocol):
             return
         if not cycle.more_body:
             scope: Any = cycle.scope
-            scope["extensions"] = {WHOLE: (bytes(cycle.body), functools.partial(_answer, cycle))}
+            answer = functools.partial(_answer, cycle)
+            scope["extensions"] = {WHOLE: (bytes(cycle.body), answer), CUT: transport.cut}
         running = cycle.run_asgi(app)
         try:
             waits_for = running.send(None)
@@ -515,6 +538,9 @@ def run(settings: Settings, *, say: Callable[[str], None], is_coloured: bool) ->
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve())
     app.backend.store.close()
+    summary = farewell(app)
+    if summary:
+        say(summary)
 
 
 def _loop_factory() -> Any:
@@ -558,6 +584,32 @@ def greeting(app: App, *, is_coloured: bool = False) -> str:
             "  results        one packaged clip; pip install 'understudy[media]' for videos made to measure"
         )
     return "\n".join(lines)
+
+
+def farewell(app: App) -> str:
+    """Return how many tasks ran and what they would have cost, by provider; "" where none ran."""
+    rows: list[tuple[str, ...]] = [
+        ("provider", "tasks", "succeeded", "failed", "canceled", "unfinished", "units", "money")
+    ]
+    for name, costs in app.totals.items():
+        if not costs.tasks:
+            continue
+        money = money_of(app.backend.contracts[name])
+        counts = (costs.tasks, costs.succeeded, costs.failed, costs.canceled, costs.running)
+        worth = "" if money is None else f"{number(money.worth(costs.used))} {money.currency}"
+        held = f" (+{number(costs.reserved)} reserved)" if costs.reserved else ""
+        rows.append((name, *(str(count) for count in counts), f"{number(costs.used)}{held}", worth))
+    if len(rows) == 1:
+        return ""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = (
+        "  ".join(
+            cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(["", "What these tasks would have cost:", "", *(f"  {line.rstrip()}" for line in table)])
 
 
 def _credential_lines(settings: Settings, contract: Contract) -> list[str]:

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMappi
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mockserver.desks import Desk, HeaderList
+from mockserver.desks import Desk
 from mockserver.limits import LimitView
+from mockserver.plans import Lot
 from mockserver.tasks import Task
 from mockserver.tenants import DEFAULT_TENANT, Tenant
+from mockserver.wire import HeaderList
 from validator.check import NOTHING, Examination
 from validator.report import Violation
 from validator.request import parse_query
@@ -88,6 +90,7 @@ class Visit:
             "headers",
             "is_whole",
             "limit",
+            "lot",
         ),
         *("method", "mount", "now", "origins", "path", "prefix", "query", "request_id", "task", "tenant"),
     )
@@ -116,6 +119,7 @@ class Visit:
         self.account = ""
         self.limit: LimitView | None = None
         self.fault: Violation | None = None
+        self.lot: Lot | None = None
         self.task: Task | None = None
 
     @property
@@ -179,13 +183,3 @@ class Nowhere:
     status: int
     title: str
     detail: str
-
-
-class Answer:
-    """An answer before it is sent: headers in bytes, names in lower case."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: HeaderList, body: bytes) -> None:
-        """Take the parts."""
-        self.status, self.headers, self.body = status, headers, body

@@ -50,13 +50,18 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.ids mockserver.journal mockserver.limits
-        mockserver.receivers mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
+        mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios mockserver.settings
+        mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
-        mockserver.actions mockserver.admin mockserver.app mockserver.artifacts mockserver.callbacks
-        mockserver.desks mockserver.log mockserver.pipeline mockserver.visits
+        mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
+        mockserver.admin.bodies mockserver.admin.control mockserver.admin.costs mockserver.admin.deliveries
+        mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests mockserver.admin.scenarios
+        mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times mockserver.app mockserver.artifacts
+        mockserver.callbacks mockserver.desks mockserver.faults mockserver.log mockserver.pipeline
+        mockserver.visits
         """,
-    5: "mockserver.__main__ mockserver.cli mockserver.server",
+    5: "mockserver.__main__ mockserver.atlas mockserver.cli mockserver.server",
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
 
@@ -64,17 +69,17 @@ DOORS = {
     "PIL": "validator.images",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages.
-    "click": "mockserver.cli validator.__main__ validator.cli validator.options",
+    "click": "mockserver.atlas mockserver.cli validator.__main__ validator.cli validator.options",
     "httpx": "mockserver.callbacks",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
-    "jsonschema_rs": """mockserver.admin validator.contract.document validator.contract.engine
+    "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine
         validator.contract.model validator.contract.schemas""",
     "jsonschema_specifications": "validator.contract.reference",
     "jwt": "validator.security",
     "referencing": "validator.contract.reference",
     "standardwebhooks": "mockserver.callbacks",
-    "starlette": "mockserver.admin",
+    "starlette": " ".join(module for module in LEVEL_OF if module.startswith("mockserver.admin")),
     "uvicorn": "mockserver.server",
     "uvloop": "mockserver.server",
     "yaml": "validator.contract.document",
@@ -324,7 +329,8 @@ def _terms(node: Any) -> Iterator[str]:
     """Yield the keys and the short values of a tree."""
     if isinstance(node, dict):
         for key, value in node.items():
-            yield key
+            # Of a path, such as those of the admin API, its segments.
+            yield from (key, *key.split("/"))
             # An example may well speak of a provider.
             if key not in ("example", "examples", "description", "summary"):
                 yield from _terms(value)

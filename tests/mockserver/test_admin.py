@@ -14,8 +14,7 @@ import jsonschema
 import orjson
 import pytest
 
-from mockserver import admin
-from mockserver.admin import ROUTES
+from mockserver.admin import ROUTES, times
 from tests.mock import HOOK, KEY, NOON, Mock, Reply
 from tests.providers import LIBRARY
 from validator.contract.document import parse_yaml
@@ -332,7 +331,7 @@ def test_what_happened_is_told_in_order(mock: Mock) -> None:
 
 
 def test_more_than_a_thousand_events_are_cut(mock: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "MOST_EVENTS", 3)
+    monkeypatch.setattr(times, "MOST_EVENTS", 3)
     mock.clip()
     mock.clip()
 

@@ -1,0 +1,118 @@
+"""Tasks: look, move."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mockserver.admin.answers import ProblemError, ok
+from mockserver.admin.bodies import read_json, read_query
+from mockserver.admin.control import Control, Route
+from mockserver.tasks import Task, TaskView, follow, media_url, move
+from mockserver.tenants import Tenant
+from validator.contract.expressions import Json, iso
+
+
+async def get_tasks(control: Control, tenant: Tenant, request: Request) -> Response:
+    """Answer GET /tasks."""
+    asked = read_query(request, "getTasks")
+    found = (
+        task
+        for task in control.backend.store.newest(tenant.name)
+        if asked["provider"] in (None, task.provider)
+        and (asked["state"] is None or _view(control, tenant, task).state == asked["state"])
+    )
+    tasks = [_task(control, tenant, task) for task in islice(found, asked["limit"])]
+    return ok({"tasks": tasks, "count": control.backend.store.count(tenant.name)})
+
+
+async def get_task(control: Control, tenant: Tenant, request: Request) -> Response:
+    """Answer GET /tasks/{id}."""
+    return ok(_task(control, tenant, _found_task(control, tenant, request)))
+
+
+async def move_task(control: Control, tenant: Tenant, request: Request) -> Response:
+    """Answer PATCH /tasks/{id}."""
+    asked = await read_json(request, "Move")
+    task = _found_task(control, tenant, request)
+    operation = control.backend.contracts[task.provider].operations[task.operation]
+    lifecycle, now = operation.lifecycle, tenant.clock.now()
+    assert lifecycle is not None
+    before = _view(control, tenant, task).state
+    if lifecycle.states[before].is_final:
+        raise ProblemError(409, "The task has ended", f"it is {before}; a final state is left by nothing")
+    if "outcome" in asked:
+        states = [name for name, state in lifecycle.states.items() if state.outcome == asked["outcome"]]
+        if not states:
+            raise ProblemError(
+                409, "No such outcome", f"no state of this provider is one of {asked['outcome']}"
+            )
+        state = states[0]
+    else:
+        state = asked["state"]
+    if state not in lifecycle.states:
+        raise ProblemError(409, "No such state", f"known are {', '.join(lifecycle.states)}")
+    is_failure = lifecycle.states[state].outcome == "failure"
+    if "message" in asked and not is_failure:
+        raise ProblemError(
+            409, "No place for a message", f"a message is shown by failed tasks only, not by {state}"
+        )
+    move(
+        task,
+        lifecycle,
+        state,
+        now,
+        failure=asked.get("message", "failed by the admin API") if is_failure else None,
+    )
+    if control.settings.progress == "time":
+        follow(task, lifecycle)
+    tenant.altered[task.id] = None
+    control.backend.reach(tenant, task)
+    control.backend.store.save(tenant.name, task)
+    control.outbox.replan(tenant, task, operation, now)
+    return ok(_task(control, tenant, task))
+
+
+def _found_task(control: Control, tenant: Tenant, request: Request) -> Task:
+    task = control.backend.store.get(tenant.name, request.path_params["id"])
+    if task is None or task.provider not in control.backend.contracts:
+        raise ProblemError(404, "No such task", f"tenant {tenant.name} has no task of this id")
+    return task
+
+
+def _view(control: Control, tenant: Tenant, task: Task) -> TaskView:
+    operation = control.backend.contracts[task.provider].operations[task.operation]
+    return TaskView(task, operation, tenant.clock.now())
+
+
+def _task(control: Control, tenant: Tenant, task: Task) -> dict[str, Json]:
+    operation = control.backend.contracts[task.provider].operations[task.operation]
+    view = _view(control, tenant, task)
+    assert operation.lifecycle is not None
+    return {
+        "id": task.id,
+        "provider": task.provider,
+        "operation": task.operation,
+        "account": task.account,
+        "request": task.request_id,
+        "state": view.state,
+        "outcome": operation.lifecycle.states[view.state].outcome,
+        "created": iso(task.created),
+        "updated": iso(view.updated),
+        "timeline": [{"at": iso(task.created + at), "state": state} for at, state in task.timeline],
+        "failure": task.failure,
+        "price": view.price,
+        "result": media_url(task, operation) if view.output is not None else None,
+        "rules": list(task.rules),
+        "deliveries": [one.id for one in control.backend.store.deliveries_of(tenant.name, task.id)],
+    }
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    ("GET", "/tasks", get_tasks),
+    ("GET", "/tasks/{id}", get_task),
+    ("PATCH", "/tasks/{id}", move_task),
+)
