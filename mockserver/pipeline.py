@@ -20,7 +20,7 @@ from mockserver.clock import stopwatch
 from mockserver.desks import Desk, Plan, first_headers, prepare, scenario_violation
 from mockserver.faults import CUT, play
 from mockserver.ids import uniform
-from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body
+from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body, kept_report
 from mockserver.log import RequestLog
 from mockserver.plans import TOKEN, Lot, Wish, lazy_body, wishes_of_header, wishes_of_text
 from mockserver.preferences import Preference, preferences
@@ -664,7 +664,7 @@ class Pipeline:
                 answer.status,
                 answer.headers,
                 out,
-                report,
+                kept_report(report),
                 task.id if task is not None else None,
                 took_us,
                 size,
