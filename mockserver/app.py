@@ -13,18 +13,20 @@ import orjson
 
 from mockserver import scenarios
 from mockserver.artifacts import MEDIA_TYPE, Artifacts
-from mockserver.callbacks import HttpSender, Outbox, Policy, Sender, decoded_secret
+from mockserver.callbacks import HttpSender, Outbox, Sender, decoded_secret
 from mockserver.clock import Wall, wall_ms
 from mockserver.faults import CUT, play
 from mockserver.log import RequestLog
 from mockserver.pipeline import Pipeline
 from mockserver.plans import read_entry
+from mockserver.receivers import Policy
 from mockserver.scenarios import ResultFault, ScenarioError
 from mockserver.settings import SettingError, Settings
 from mockserver.store import Store, open_store
 from mockserver.tasks import TaskView, output_id
 from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend
-from mockserver.visits import AsgiScope, Receive, Send
+from mockserver.visits import AsgiScope, Receive, Send, is_host
+from mockserver.wallets import Costs, has_price
 from mockserver.wire import Answer, HeaderList
 from validator.contract import Contract, load, provider_names
 from validator.contract.document import nearest
@@ -68,6 +70,7 @@ def _check_names(settings: Settings, contracts: Mapping[str, Contract]) -> None:
         "--credential": settings.credentials,
         "--webhook-secret": settings.secrets,
         "--limit": {provider: None for provider, _ in settings.limits},
+        "--budget": settings.budgets,
     }
     for option, providers in named.items():
         for provider in providers:
@@ -80,6 +83,9 @@ def _check_names(settings: Settings, contracts: Mapping[str, Contract]) -> None:
             raise SettingError(f"--plan, entry {number}: {error}") from None
     for provider, secret in settings.secrets.items():
         _check_secret(contracts[provider], secret)
+    for provider in settings.budgets:
+        if not any(has_price(operation) for operation in contracts[provider].operations.values()):
+            raise SettingError(f"--budget {provider}: its spec says of no task what it costs")
 
 
 def _check_secret(contract: Contract, secret: str) -> None:
@@ -124,6 +130,7 @@ class App:
         self.outbox = Outbox(self.backend, sender or HttpSender(Policy.of(settings)))
         self.artifacts = Artifacts(max_bytes=settings.media_cache_bytes)
         self.log = request_log or RequestLog(settings.log)
+        self.totals: Mapping[str, Costs] = {}
         self._pipeline = Pipeline(self.backend, self.outbox, self.log)
         self._admin: Any = None
 
@@ -149,6 +156,13 @@ class App:
             scope["raw_path"] = path.encode()
         tenant, rest = _split_tenant(path)
         if rest.startswith(ADMIN) and rest[len(ADMIN) :][:1] in ("", "/"):
+            hosts = [value for name, value in scope["headers"] if name == b"host"]
+            if len(hosts) > 1 or (hosts and not is_host(hosts[0])):
+                # Source: RFC 9112, 3.2.  Which of them a guard would read, and which a proxy, nobody knows.
+                await _problem(
+                    send, 400, "No clear Host", "a request has one Host header, a name or an address"
+                )
+                return
             if self._admin is None:
                 # Imported when it is first asked for: the framework costs as much as half a start.
                 from mockserver.admin import make_admin
@@ -179,9 +193,10 @@ class App:
         self.outbox.start()
 
     async def stop(self) -> None:
-        """Stop sending, and let go of files and threads."""
+        """Stop sending, sum up what the tasks cost, and let go of files and threads."""
         await self.outbox.stop()
         self.artifacts.close()
+        self.totals = self.backend.wallets.totals(self.backend.times())
         self.backend.store.close()
         self.log.flush()
 
