@@ -24,7 +24,7 @@ from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body
 from mockserver.log import RequestLog
 from mockserver.plans import TOKEN, Lot, Wish, lazy_body, wishes_of_header, wishes_of_text
 from mockserver.preferences import Preference, preferences
-from mockserver.tasks import Task
+from mockserver.tasks import Task, TaskView
 from mockserver.tenants import (
     DEFAULT_TENANT,
     Backend,
@@ -315,7 +315,7 @@ class Pipeline:
         """Return the answer of a scenario that leaves the request undone, None where there is none."""
         contract, plan = visit.desk.contract, visit.tenant.plan
         if plan.revoked and plan.is_revoked(visit.account):
-            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={}, origin="header")
+            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={}, origin="text")
             lot.met.append(wish)
             lot.wishes.clear()
             return self._refuse_for(visit, operation, wish)
@@ -507,6 +507,9 @@ class Pipeline:
         if isinstance(made, Violation):
             return self._refuse(visit, [*examination.report.violations, made])
         visit.task = made
+        if visit.lot is None and not made.scenarios:
+            scope.task = usual = TaskView(made, contract.operations[made.operation], visit.now)
+            return self._render(visit, plan, scope, usual.phase)
         state = None
         if visit.lot is not None:
             made = self._shown(made, visit.lot, is_new=operation.role == "create")
