@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from mockserver.clock import stopwatch
-from mockserver.deliveries import Attempt, Delivery, judge, planned
+from mockserver.deliveries import Attempt, Delivery, Handout, Mode, judge, planned
 from mockserver.settings import WELL_KNOWN_SECRET, Settings
 from mockserver.tasks import Task, TaskView
 from mockserver.tenants import Backend, Tenant
@@ -41,6 +41,12 @@ AT_ONCE: Final = (256, 8_192)
 
 LONGEST_SLEEP: Final = 3_600.0
 """Seconds after which a timer looks again, because a clock may have been moved."""
+
+REPORT_GRACE_S: Final = 5.0
+"""Seconds beyond the time-out of a delivery that a puller has to say what came of it."""
+
+MOST_UNREACHED: Final = 1_000
+"""Deliveries of a tenant that reached nobody and are kept for a puller who may come."""
 
 log: Final = logging.getLogger("understudy")
 
@@ -286,7 +292,9 @@ class DeliveryView:
 class _Lanes:
     """One tenant's open deliveries: for each task a lane whose head alone may go, and the heads by time.
 
-    `busy` are the tasks whose head is under way.
+    `busy` are the tasks whose head is under way.  For those who pull: `ready` are heads that are due and not sent,
+    `handed` those in the hands of a puller with the timer that takes them back, `unreached` the ids of those that
+    were sent and reached nobody; `news` wakes whoever waits for one.
     """
 
     lanes: dict[str, deque[Delivery]] = field(default_factory=dict)
@@ -294,6 +302,18 @@ class _Lanes:
     heap: list[tuple[int, int, str]] = field(default_factory=list)
     flights: set[asyncio.Task[None]] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
+    mode: Mode = "push"
+    ready: deque[Delivery] = field(default_factory=deque)
+    handed: dict[str, tuple[Handout, asyncio.TimerHandle]] = field(default_factory=dict)
+    unreached: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_UNREACHED))
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def close(self) -> None:
+        """Let go of every timer, and of those who wait."""
+        for timer in (self.timer, *(timer for _, timer in self.handed.values())):
+            if timer is not None:
+                timer.cancel()
+        self.news.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +353,9 @@ class Outbox:
         self._receivers: dict[str, asyncio.Semaphore] = {}
         self._all = asyncio.Semaphore(limit or at_once())
         self._events: dict[str, list[Event]] = {}
+        self._is_stopping = False
+        self.on_attempt: Callable[[Tenant, Delivery], None] | None = None
+        """Told of every attempt while somebody listens."""
 
     def start(self) -> None:
         """Take up what a store of an earlier process left open."""
@@ -346,9 +369,9 @@ class Outbox:
     async def stop(self) -> None:
         """Stop sending; what is under way is given up and stays open in the store."""
         flights = [flight for lanes in self._tenants.values() for flight in lanes.flights]
+        self.let_go()
         for lanes in self._tenants.values():
-            if lanes.timer is not None:
-                lanes.timer.cancel()
+            lanes.close()
         for flight in flights:
             flight.cancel()
         if flights:
@@ -422,10 +445,140 @@ class Outbox:
         lanes = self._tenants.pop(tenant.name, None)
         if lanes is None:
             return
-        if lanes.timer is not None:
-            lanes.timer.cancel()
+        lanes.close()
         for flight in lanes.flights:
             flight.cancel()
+
+    # --- pulling
+
+    def mode(self, tenant: Tenant) -> Mode:
+        """Return who moves the tenant's deliveries."""
+        return self._lanes(tenant).mode
+
+    def set_mode(self, tenant: Tenant, mode: Mode) -> None:
+        """Keep what falls due for those who pull, or send it from now on, what waits for a puller included."""
+        lanes = self._lanes(tenant)
+        if lanes.mode == mode:
+            return
+        lanes.mode = mode
+        while lanes.ready:
+            head = lanes.ready.popleft()
+            lanes.busy.discard(head.task_id)
+            self._push(lanes, head)
+        lanes.news.set()
+        self.wake(tenant)
+
+    async def pull(self, tenant: Tenant, within_s: float) -> Handout | None:
+        """Hand out the next delivery, waiting for one so many real seconds; None where there is none.
+
+        What is due, in order; and where the server sends itself, what reached nobody.  A tenant that begins again
+        meanwhile has none.
+        """
+        lanes = self._lanes(tenant)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not self._is_stopping and self._tenants.get(tenant.name) is lanes:
+                    lanes.news.clear()
+                    found = self._next_for_pull(tenant, lanes)
+                    if found is None:
+                        await lanes.news.wait()
+                        continue
+                    try:
+                        return self._hand_out(tenant, lanes, found)
+                    except (
+                        Exception
+                    ) as error:  # as for one that is sent: the next news must not wait for ever
+                        self._break(tenant, found, error, is_pulled=True)
+                        self._backend.store.save_delivery(tenant.name, found)
+                        self._after(tenant, lanes, found)
+        return None
+
+    def _next_for_pull(self, tenant: Tenant, lanes: _Lanes) -> Delivery | None:
+        store = self._backend.store
+        while lanes.ready:
+            head = lanes.ready.popleft()
+            if store.get(tenant.name, head.task_id) is not None:
+                return head
+            head.status, head.next_at = "canceled", None
+            store.save_delivery(tenant.name, head)
+            self._after(tenant, lanes, head)
+        for _ in range(len(lanes.unreached)):
+            delivery_id = lanes.unreached.popleft()
+            delivery = store.delivery(tenant.name, delivery_id)
+            if delivery is None or not delivery.reached_nobody:
+                continue
+            if store.get(tenant.name, delivery.task_id) is None:
+                continue
+            if delivery.task_id in lanes.busy:
+                # Other news of its task are under way; it comes behind them.
+                lanes.unreached.append(delivery_id)
+                continue
+            lane = lanes.lanes.setdefault(delivery.task_id, deque())
+            if lane and lane[0].id == delivery_id:
+                delivery = lane[0]
+            elif any(one.id == delivery_id for one in lane):
+                continue
+            else:
+                delivery.status, delivery.next_at = "retrying", tenant.clock.now()
+                store.save_delivery(tenant.name, delivery)
+                lane.appendleft(delivery)
+            lanes.busy.add(delivery.task_id)
+            return delivery
+        return None
+
+    def _hand_out(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> Handout:
+        contract = self._backend.contracts[delivery.provider]
+        operation = contract.operations[delivery.operation]
+        task = self._backend.store.get(tenant.name, delivery.task_id)
+        assert task is not None
+        callback, now = _callback(operation, delivery.callback), tenant.clock.now()
+        headers = self._prepare(contract, operation, task, callback, delivery, now)
+        self._backend.store.save_delivery(tenant.name, delivery)
+        handout = Handout(
+            delivery=delivery,
+            method=callback.method,
+            headers=headers,
+            at=now,
+            within_s=min(callback.timeout / 1000, self._backend.settings.callback_timeout),
+            started=stopwatch(),
+        )
+        timer = asyncio.get_running_loop().call_later(
+            handout.within_s + REPORT_GRACE_S, self._take_back, tenant, lanes, delivery.id
+        )
+        lanes.handed[delivery.id] = (handout, timer)
+        return handout
+
+    def _take_back(self, tenant: Tenant, lanes: _Lanes, delivery_id: str) -> None:
+        if self._tenants.get(tenant.name) is lanes:
+            self.report(tenant, delivery_id, None, "whoever pulled it did not say what came of it")
+
+    def report(self, tenant: Tenant, delivery_id: str, status: int | None, error: str) -> Delivery | None:
+        """Note what came of a delivery that was handed out; None where it is in nobody's hands (any more)."""
+        lanes = self._lanes(tenant)
+        handout, timer = lanes.handed.pop(delivery_id, (None, None))
+        if handout is None or timer is None:
+            return None
+        timer.cancel()
+        delivery = handout.delivery
+        operation = self._backend.contracts[delivery.provider].operations[delivery.operation]
+        attempt = Attempt(
+            at=handout.at,
+            status=status,
+            error=error,
+            took_ms=int((stopwatch() - handout.started) * 1000),
+            headers=handout.headers,
+            is_pulled=True,
+        )
+        self._note(tenant, _callback(operation, delivery.callback), delivery, attempt)
+        self._backend.store.save_delivery(tenant.name, delivery)
+        self._after(tenant, lanes, delivery)
+        return delivery
+
+    def let_go(self) -> None:
+        """Answer those who wait for a delivery: the server stops."""
+        self._is_stopping = True
+        for lanes in self._tenants.values():
+            lanes.news.set()
 
     # --- time
 
@@ -506,6 +659,10 @@ class Outbox:
             if head is None:
                 continue
             lanes.busy.add(task_id)
+            if lanes.mode == "pull":
+                lanes.ready.append(head)
+                lanes.news.set()
+                continue
             flight = asyncio.get_running_loop().create_task(self._attempt(tenant, lanes, head))
             lanes.flights.add(flight)
             flight.add_done_callback(lanes.flights.discard)
@@ -523,14 +680,29 @@ class Outbox:
                 async with self._path(delivery.url), self._host(delivery.url), self._all:
                     await self._try(tenant, contract, operation, task, callback, delivery)
         except Exception as error:  # whatever it was, the next news of the task must not wait for ever
-            log.exception("callback %s could not be sent", delivery.id)
-            delivery.status, delivery.next_at = "failed", None
-            attempt = Attempt(at=tenant.clock.now(), status=None, error=repr(error), took_ms=0, headers=())
-            delivery.attempts = (*delivery.attempts, attempt)
+            self._break(tenant, delivery, error)
         store.save_delivery(tenant.name, delivery)
         if store.is_dirty:
             await store.committed()
         self._after(tenant, lanes, delivery)
+        if delivery.reached_nobody:
+            lanes.unreached.append(delivery.id)
+            lanes.news.set()
+
+    @staticmethod
+    def _break(tenant: Tenant, delivery: Delivery, error: Exception, *, is_pulled: bool = False) -> None:
+        """Give up a delivery that cannot be made."""
+        log.exception("callback %s could not be sent", delivery.id)
+        delivery.status, delivery.next_at = "failed", None
+        attempt = Attempt(
+            at=tenant.clock.now(),
+            status=None,
+            error=repr(error),
+            took_ms=0,
+            headers=(),
+            is_pulled=is_pulled,
+        )
+        delivery.attempts = (*delivery.attempts, attempt)
 
     def _path(self, url: str) -> asyncio.Semaphore:
         # Not the host alone: what hangs at one of its paths must not hold up what another one takes.
@@ -570,18 +742,24 @@ class Outbox:
             delivery.status, delivery.next_at, error = "refused", None, str(refused)
         except OSError as failed:
             error = str(failed)
-        attempt = Attempt(
-            at=now, status=status, error=error, took_ms=int((stopwatch() - started) * 1000), headers=headers
-        )
+        took_ms = int((stopwatch() - started) * 1000)
+        attempt = Attempt(at=now, status=status, error=error, took_ms=took_ms, headers=headers)
+        self._note(tenant, callback, delivery, attempt)
+
+    def _note(self, tenant: Tenant, callback: Callback, delivery: Delivery, attempt: Attempt) -> None:
+        """Keep an attempt, judge it, and tell those who want to know."""
         delivery.attempts = (*delivery.attempts, attempt)
         if delivery.status != "refused":
-            self._judge(tenant, callback, delivery, status)
-        log.debug("callback %s %s -> %s %s", delivery.url, delivery.state, status or error, delivery.status)
+            self._judge(tenant, callback, delivery, attempt.status)
+        came = attempt.status or attempt.error
+        log.debug("callback %s %s -> %s %s", delivery.url, delivery.state, came, delivery.status)
+        if self.on_attempt is not None:
+            self.on_attempt(tenant, delivery)
         events = self._events.get(tenant.name)
         if events is not None:
             events.append(
                 Event(
-                    at=now,
+                    at=attempt.at,
                     kind="delivery",
                     task=delivery.task_id,
                     state=delivery.state,
@@ -650,6 +828,9 @@ class Outbox:
             self._push(lanes, head)
         else:
             lanes.lanes.pop(delivery.task_id, None)
+        if lanes.unreached:
+            # One of them may have waited for this task's news to be through.
+            lanes.news.set()
         self.wake(tenant)
 
 

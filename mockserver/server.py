@@ -208,10 +208,16 @@ class QuickProtocol(HttpToolsProtocol):
 class QuickServer(Server):
     """uvicorn's server without its pauses: it stops when it is told to, not at the next tenth of a second."""
 
-    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Call `on_ready` once the port answers."""
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        on_ready: Callable[[], None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Call `on_ready` once the port answers, `on_stop` before requests that are under way are waited for."""
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._on_stop = on_ready, on_stop
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -254,6 +260,7 @@ class QuickServer(Server):
         """Close the port, let requests finish, then the application."""
         for server in self.servers:
             server.close()
+        self._on_stop()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         cut_off = asyncio.get_running_loop().call_later(HALF_S, self._cut_off)
@@ -265,10 +272,16 @@ class QuickServer(Server):
         await self.lifespan.shutdown()
 
     def _cut_off(self) -> None:
-        """Close connections with half a request on them: whoever sends it may never send the rest."""
+        """Close connections with half a request on them: whoever sends it may never send the rest.
+
+        And those of streams that nobody reads, which were told that it is over.
+        """
         for connection in list(self.server_state.connections):
             cycle = getattr(connection, "cycle", None)
-            if cycle is not None and cycle.more_body and not cycle.response_complete:
+            if cycle is None:
+                continue
+            is_stream = cycle.scope["path"].endswith(f"{ADMIN}/events")
+            if (cycle.more_body and not cycle.response_complete) or is_stream:
                 connection.transport.abort()
 
 
@@ -306,7 +319,7 @@ def make_server(app: App, *, on_ready: Callable[[], None] = lambda: None) -> Qui
         # Callers have bound what they send by our own limits; the parser's own buffer stays small.
         h11_max_incomplete_event_size=64 * 1024,
     )
-    return QuickServer(config, on_ready=on_ready)
+    return QuickServer(config, on_ready=on_ready, on_stop=app.let_go)
 
 
 def raise_descriptors(most: int = 16_384) -> None:

@@ -92,7 +92,10 @@ class Backend:
             clock=Clock.real(self.wall, speed=self.settings.speed),
             dice=Dice(self.settings.seed, name),
             journal=Journal(
-                max_entries=self.settings.journal_entries, budget=self.budget, secret_headers=self.secrets
+                max_entries=self.settings.journal_entries,
+                budget=self.budget,
+                secret_headers=self.secrets,
+                tenant=name,
             ),
         )
 

@@ -305,6 +305,8 @@ class Mock:
             if incoming:
                 part = incoming.popleft()
                 return {"type": "http.request", "body": part, "more_body": bool(incoming)}
+            # The client stays on the line until it has its answer.
+            await asyncio.Event().wait()
             return {"type": "http.disconnect"}
 
         async def answer(message: Any) -> None:

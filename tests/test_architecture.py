@@ -45,18 +45,20 @@ LEVELS = {
     2: """
         validator validator.__main__ validator.addresses validator.cases validator.check validator.cli
         validator.curl validator.errors validator.explain validator.images validator.keywords validator.lint
-        validator.options validator.printing validator.readers validator.report validator.request
+        validator.nearmiss validator.options validator.printing validator.readers validator.report validator.request
         validator.security validator.shell
         """,
     3: """
-        mockserver mockserver.clock mockserver.deliveries mockserver.ids mockserver.journal mockserver.limits
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
+        mockserver mockserver.clock mockserver.deliveries mockserver.har mockserver.ids mockserver.journal
+        mockserver.limits mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.answers mockserver.admin.bodies
-        mockserver.admin.control mockserver.admin.deliveries mockserver.admin.guard mockserver.admin.providers
+        mockserver.admin.control mockserver.admin.deliveries mockserver.admin.events mockserver.admin.guard
+        mockserver.admin.providers
         mockserver.admin.requests mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times
-        mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks mockserver.log
+        mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks mockserver.events
+        mockserver.log
         mockserver.pipeline mockserver.visits
         """,
     5: "mockserver.__main__ mockserver.cli mockserver.server",

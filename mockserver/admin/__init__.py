@@ -15,10 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from mockserver.admin import deliveries, providers, requests, tasks, tenants, times
+from mockserver.admin import events as events_calls
 from mockserver.admin.answers import ProblemError, http_problem, problem, server_problem
 from mockserver.admin.control import Control, Handler, Route
 from mockserver.admin.guard import guard, tenant_of
 from mockserver.callbacks import Outbox
+from mockserver.events import Events
 from mockserver.tenants import Backend
 from mockserver.visits import AsgiScope, Receive, Send
 
@@ -28,14 +30,17 @@ ROUTES: Final[tuple[Route, ...]] = (
     *requests.ROUTES,
     *tasks.ROUTES,
     *deliveries.ROUTES,
+    *events_calls.ROUTES,
     *tenants.ROUTES,
 )
 """A further noun is a module with its own, and its entries in `admin.openapi.yaml`."""
 
 
-def make_admin(backend: Backend, outbox: Outbox) -> Callable[[AsgiScope, Receive, Send], Awaitable[None]]:
+def make_admin(
+    backend: Backend, outbox: Outbox, events: Events
+) -> Callable[[AsgiScope, Receive, Send], Awaitable[None]]:
     """Return the ASGI application that steers a backend and its outbox."""
-    control = Control(backend, outbox)
+    control = Control(backend, outbox, events)
 
     def endpoint(handlers: Mapping[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
