@@ -61,15 +61,15 @@ LEVELS = {
         mockserver.log
         mockserver.pipeline mockserver.visits
         """,
-    5: "mockserver.__main__ mockserver.cli mockserver.server",
+    5: "mockserver.__main__ mockserver.cli mockserver.remote mockserver.server mockserver.terminal",
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
 
 DOORS = {
     "PIL": "validator.images",
     "av": "mockserver.artifacts",
-    # The command line is one thing in two packages.
-    "click": "mockserver.cli validator.__main__ validator.cli validator.options",
+    # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
+    "click": "mockserver.cli mockserver.terminal validator.__main__ validator.cli validator.options",
     "httpx": "mockserver.callbacks",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.

@@ -20,7 +20,7 @@ MOST: Final = 3
 """Operations that are named, the nearest first."""
 
 FARTHEST: Final = 0.5
-"""The distance, per step of the operation's path, from which on nobody can have meant it."""
+"""The distance of the path, per step of the operation's, beyond which nobody can have meant it."""
 
 _MOST_STEPS: Final = 32
 _LONGEST_STEP: Final = 64
@@ -90,10 +90,12 @@ def _miss(
     template = operation.segments[1:]
     best = min(_readings(contracts, contract, steps, template), key=lambda reading: reading.distance)
     distance, why = best.distance, list(best.why)
+    if distance > FARTHEST * len(template):
+        return None
     if method != operation.method:
         distance += _METHOD
         why.append(f"it takes {operation.method}, not {printable(method[:20])}")
-    if not why or distance > FARTHEST * len(template) + _METHOD:
+    if not why:
         return None
     return NearMiss(
         provider=contract.id,

@@ -57,7 +57,9 @@ def check(method: str, path: str, reply: Reply) -> None:
         assert reply.body == b"" and media_type == "", reply
         return
     ((expected, content),) = response["content"].items()
-    assert expected == media_type, reply
+    assert expected == media_type.partition(";")[0], reply
+    if media_type == "text/event-stream":
+        return
     schema = content["schema"] | {"components": description()["components"]}
     jsonschema.validate(reply.json, schema, cls=jsonschema.Draft202012Validator)
     if reply.status >= 400:
@@ -410,7 +412,6 @@ def busy() -> Iterator[Mock]:
         ("", 5),
         ("?provider=toy", 4),
         ("?provider=kling", 1),
-        ("?provider=none", 0),
         ("?operation=createClip", 3),
         ("?operation=listClips", 1),
         ("?verdict=refused", 1),
@@ -434,6 +435,26 @@ def test_the_journal_is_filtered(busy: Mock, query: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/requests?provider=tyo", "did you mean 'toy'?"),
+        ("/requests?provider=none", "known: toy"),
+        ("/requests?operation=createClib", "did you mean 'createClip'?"),
+        ("/requests?provider=toy&operation=createClib", "did you mean 'createClip'?"),
+        ("/requests.har?operation=createClib", "did you mean 'createClip'?"),
+        ("/tasks?provider=tyo", "did you mean 'toy'?"),
+        ("/tasks?state=dona", "did you mean 'done'?"),
+        ("/deliveries?provider=tyo", "did you mean 'toy'?"),
+    ],
+)
+def test_a_filter_for_what_is_not_there_says_what_is(mock: Mock, path: str, hint: str) -> None:
+    reply = call(mock, "GET", path)
+
+    assert (400, "Not known here") == (reply.status, reply.json["title"])
+    assert hint in reply.json["detail"]
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/requests?limit=0",
@@ -446,6 +467,11 @@ def test_the_journal_is_filtered(busy: Mock, query: str, count: int) -> None:
         "/requests?verdict=good",
         "/requests?since=-1",
         "/requests?since=now",
+        "/requests?unmatched=maybe",
+        "/deliveries/next?wait=61s",
+        "/deliveries/next?wait=10",
+        "/events?for=1h",
+        "/events?of=everybody",
         "/tasks?limit=0",
         "/deliveries?status=lost",
         "/deliveries?limit=1e3",
@@ -500,7 +526,7 @@ def test_tasks_are_listed_and_filtered() -> None:
             one["id"] for one in call(mock, "GET", "/tasks?provider=toy").json["tasks"]
         ]
         assert [first] == [one["id"] for one in call(mock, "GET", "/tasks?state=working").json["tasks"]]
-        assert [] == call(mock, "GET", "/tasks?state=none").json["tasks"]
+        assert [] == call(mock, "GET", "/tasks?state=broken").json["tasks"]
         assert 1 == len(call(mock, "GET", "/tasks?limit=1").json["tasks"])
         assert [] == call(mock, "GET", "/tasks", tenant="blue").json["tasks"]
         task = call(mock, "GET", f"/tasks/{second}").json
@@ -573,6 +599,22 @@ def test_a_move_that_cannot_be_is_refused_and_moves_nothing(
 
     assert (status, title) == (reply.status, reply.json["title"])
     assert before == call(mock, "GET", f"/tasks/{made}").json
+
+
+def test_a_task_goes_back_only_with_force(mock: Mock) -> None:
+    made = mock.clip()
+    mock.advance("PT2S")
+    before = call(mock, "GET", f"/tasks/{made}").json
+
+    refused = call(mock, "PATCH", f"/tasks/{made}", {"state": "waiting"})
+
+    assert (409, "Not its course") == (refused.status, refused.json["title"])
+    assert "from working a task comes to done, broken" in refused.json["detail"]
+    assert before == call(mock, "GET", f"/tasks/{made}").json
+    assert (
+        "waiting" == call(mock, "PATCH", f"/tasks/{made}", {"state": "waiting", "force": True}).json["state"]
+    )
+    assert "waiting" == mock.state(made)
 
 
 def test_a_task_that_has_ended_is_moved_no_more(mock: Mock) -> None:
@@ -789,7 +831,8 @@ def test_no_more_tenants_than_allowed() -> None:
 def test_where_a_token_is_set_it_is_needed(headers: dict[str, str], status: int) -> None:
     with Mock(host="0.0.0.0", admin_token="the token", log="off") as mock:
         for method, path, _ in ROUTES:
-            reply = call(mock, method, path.replace("{id}", "x"), headers=headers)
+            path = path.replace("{id}", "x") + ("?for=0s" if path == "/events" else "")
+            reply = call(mock, method, path, headers=headers)
             if status == 401:
                 assert 401 == reply.status, (method, path)
                 assert "token" in reply.json["detail"] and "the token" not in str(reply.body).replace(
