@@ -69,10 +69,14 @@ class Listener:
 
 @dataclass(slots=True)
 class _Watch:
-    """The tasks of a tenant that is listened to: how many entries of its timeline were told, and what comes when."""
+    """The tasks of a tenant that is listened to.
+
+    `told` maps a task to (how many entries of its timeline were told, when the next one comes); `heap` orders those
+    times, and holds some that are no longer so.
+    """
 
     tenant: Tenant
-    told: dict[str, int] = field(default_factory=dict)
+    told: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     heap: list[tuple[int, str]] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
 
@@ -194,7 +198,7 @@ class Events:
         if watch is None:
             if not any(listener.tenant is None for listener in self._listeners):
                 return
-            watch = self._watch(self._backend.tenants[tenant_name])
+            watch = self._watch(self._backend.tenants[tenant_name], but=exchange.id)
         self._pump(watch)
         report = exchange.report
         self._tell(
@@ -273,38 +277,39 @@ class Events:
 
     # --- the states of tasks
 
-    def _watch(self, tenant: Tenant) -> _Watch:
-        """Return the watch of a tenant, begun with the states that its tasks have now."""
+    def _watch(self, tenant: Tenant, but: str = "") -> _Watch:
+        """Return the watch of a tenant, begun with the states that its tasks have now.
+
+        `but` is the request whose task is only about to be told of.
+        """
         known = self._watches.get(tenant.name)
         if known is not None:
             return known
         watch = self._watches[tenant.name] = _Watch(tenant)
         now = tenant.clock.now()
         for task in islice(self._backend.live_tasks(tenant, now), MOST_WATCHED):
-            elapsed = now - task.created
-            watch.told[task.id] = sum(at <= elapsed for at, _ in task.timeline)
-            self._expect(watch, task, elapsed)
-        heapq.heapify(watch.heap)
+            if task.request_id != but:
+                self._expect(watch, task, now - task.created)
         self._set_timer(watch)
         return watch
 
     @staticmethod
     def _expect(watch: _Watch, task: Task, elapsed: int) -> None:
-        following = next((at for at, _ in task.timeline if at > elapsed), None)
-        if following is not None:
-            heapq.heappush(watch.heap, (task.created + following, task.id))
+        """Note that the entries up to now were told, and when the next one comes."""
+        count = sum(at <= elapsed for at, _ in task.timeline)
+        following = task.created + task.timeline[count][0] if count < len(task.timeline) else None
+        _, expected = watch.told.pop(task.id, (0, None))
+        watch.told[task.id] = (count, following)
+        if following is not None and following != expected:
+            heapq.heappush(watch.heap, (following, task.id))
 
     def _follow(self, watch: _Watch, task: Task, since: int) -> None:
         """Tell the states a task entered and nobody was told of; of one that is new here, those since a time."""
         tenant = watch.tenant
         elapsed = tenant.clock.now() - task.created
         entered = [entry for entry in task.timeline if entry[0] <= elapsed]
-        told = watch.told.pop(task.id, None)
-        if told is None:
-            told = sum(task.created + at < since for at, _ in entered)
-        watch.told[task.id] = len(entered)
-        while len(watch.told) > MOST_WATCHED:
-            del watch.told[next(iter(watch.told))]
+        known = watch.told.get(task.id)
+        told = known[0] if known is not None else sum(task.created + at < since for at, _ in entered)
         contract = self._backend.contracts.get(task.provider)
         lifecycle = contract.operations[task.operation].lifecycle if contract is not None else None
         for at, state in entered[told:]:
@@ -322,12 +327,16 @@ class Events:
                 },
             )
         self._expect(watch, task, elapsed)
+        while len(watch.told) > MOST_WATCHED:
+            del watch.told[next(iter(watch.told))]
 
     def _pump(self, watch: _Watch) -> None:
         """Tell what changed up to now."""
         now = watch.tenant.clock.now()
         while watch.heap and watch.heap[0][0] <= now:
             at, task_id = heapq.heappop(watch.heap)
+            if watch.told.get(task_id, (0, at))[1] != at:
+                continue
             task = self._backend.store.get(watch.tenant.name, task_id)
             if task is not None:
                 self._follow(watch, task, at)

@@ -164,7 +164,10 @@ def _aligned(steps: tuple[str, ...], template: Sequence[str | None]) -> _Reading
     row, column = len(steps), len(template)
     pairs: list[tuple[str | None, str | None, bool]] = []
     while row or column:
-        _, up, left = min(_moves(costs, steps, template, row, column), key=lambda move: move[0])
+        # Of equal ones the one that keeps an id where it stands: what follows it is what is too much.
+        is_value = column > 0 and template[column - 1] is None
+        moves = _moves(costs, steps, template, row, column)
+        _, up, left = min(moves, key=lambda move: (move[0], is_value and move[1] and move[2]))
         pairs.append((steps[row - 1] if up else None, template[column - 1] if left else None, bool(left)))
         row, column = row - up, column - left
     pairs.reverse()
