@@ -33,6 +33,9 @@ MOST_WAITING: Final = 1_000
 MOST_WATCHED: Final = 10_000
 """Tasks of a tenant whose states are followed; the ones followed longest go first."""
 
+LONGEST_TARGET: Final = 2_000
+"""Characters of a request's target that an event shows; the journal has all of it."""
+
 LINGER_S: Final = 60.0
 """Real seconds that events are kept on after the last listener went, so that it finds them when it comes back."""
 
@@ -212,7 +215,7 @@ class Events:
                 "account": exchange.account or None,
                 "task": exchange.task,
                 "method": exchange.method,
-                "target": target_of(exchange),
+                "target": target_of(exchange)[:LONGEST_TARGET],
                 "status": exchange.status,
                 "verdict": report.verdict,
                 "rules": [one.rule for one in report.violations],

@@ -253,7 +253,9 @@ def _events(remote: Remote, *, of: str) -> Iterator[tuple[str, Mapping[str, Any]
         try:
             for name, kind, data in remote.events(of=of, after=after):
                 if kind == "open":
-                    if is_away:
+                    if not was_there:
+                        _say(f"what happens on {remote.server}; Ctrl+C ends it")
+                    elif is_away:
                         _say("it is back")
                     was_there, is_away = True, False
                     continue
