@@ -58,7 +58,8 @@ def check(method: str, path: str, reply: Reply) -> None:
         return
     ((expected, content),) = response["content"].items()
     assert expected == media_type.partition(";")[0], reply
-    if media_type == "text/event-stream":
+    if expected == "text/event-stream":
+        # Its events are held against the description where they are tested.
         return
     schema = content["schema"] | {"components": description()["components"]}
     jsonschema.validate(reply.json, schema, cls=jsonschema.Draft202012Validator)
@@ -807,6 +808,88 @@ def test_no_more_tenants_than_allowed() -> None:
 
         assert (429, "Too many tenants") == (full.status, full.json["title"])
         assert 200 == call(mock, "GET", "/clock", tenant="blue").status
+
+
+# --- near misses, gauges, tenants -------------------------------------------------------------------------
+
+
+def test_an_unmatched_request_says_which_operation_came_close_and_why_not(mock: Mock) -> None:
+    lost = mock.get("/toy/api/clip?page=1").headers["x-mock-request-id"]
+    mock.create()
+
+    (shown,) = call(mock, "GET", "/requests?unmatched=true").json["requests"]
+
+    assert lost == shown["id"]
+    near = shown["nearMisses"][0]
+    assert ("toy", "listClips", "GET /toy/api/clips") == (
+        near["provider"],
+        near["operation"],
+        near["instead"],
+    )
+    assert ["'clip' should be 'clips'"] == near["why"]
+    assert shown == call(mock, "GET", f"/requests/{lost}").json
+    assert [[]] == [
+        one["nearMisses"] for one in call(mock, "GET", "/requests?unmatched=false").json["requests"]
+    ]
+
+
+def test_a_method_that_is_not_allowed_is_a_near_miss_too(mock: Mock) -> None:
+    mock.call("PUT", CLIPS)
+
+    (shown,) = call(mock, "GET", "/requests?unmatched=true").json["requests"]
+
+    assert {"it takes GET, not PUT", "it takes POST, not PUT"} == {
+        one["why"][0] for one in shown["nearMisses"][:2]
+    }
+
+
+def test_what_to_call_instead_is_below_the_tenant_of_the_path() -> None:
+    with Mock("toy", "kling", log="off") as mock:
+        mock.get("/t/blue/tyo/api/wallet")
+        mock.call("GET", "/api/clips/x/y", headers={"host": "api.toy.example"})
+
+        (mounted,) = call(mock, "GET", "/requests", tenant="blue").json["requests"]
+        (hosted,) = call(mock, "GET", "/requests").json["requests"]
+
+    assert "GET /t/blue/toy/api/wallet" == mounted["nearMisses"][0]["instead"]
+    assert ["'/y' is too much at the end"] == hosted["nearMisses"][0]["why"], "a known host needs no prefix"
+
+
+def test_gauges_count_what_there_is(mock: Mock) -> None:
+    mock.receivers.always[HOOK] = 400
+    mock.clip(hook=HOOK)
+    mock.clip()
+    mock.create(prompt=7)
+    mock.get("/toy/none")
+    mock.advance("PT3S")
+
+    gauges = call(mock, "GET", "/gauges").json
+
+    assert {"kept": 2, "counted": 2, "states": {"toy": {"working": 2}}} == gauges["tasks"]
+    journal, ledger = gauges["journal"], gauges["ledger"]
+    assert (4, 0, 1) == (journal["kept"], journal["dropped"], journal["unmatched"])
+    assert {"accepted": 2, "fails": 0, "refused": 2} == journal["verdicts"]
+    assert 0 < journal["bytes"] == journal["all_bytes"] < journal["most_bytes"]
+    assert {"failed": 1, "waiting": 1} == ledger["statuses"]
+    assert (2, 0, "push") == (ledger["kept"], ledger["dropped"], ledger["mode"])
+    (through,) = [one for one in mock.deliveries() if one["status"] == "failed"]
+    assert len(through["body_base64"]) * 3 // 4 < ledger["bytes"] < ledger["most_bytes"]
+
+
+def test_tenants_are_listed_youngest_first(mock: Mock) -> None:
+    mock.clip(base="/t/blue/toy/api")
+    mock.create(base="/t/green/toy/api")
+
+    found = call(mock, "GET", "/tenants").json
+
+    assert [("green", 1, 1), ("blue", 1, 1), ("default", 0, 0)] == [
+        (one["name"], one["tasks"], one["requests"]) for one in found["tenants"]
+    ]
+    assert (3, ["real", "real", "frozen"]) == (
+        found["count"],
+        [one["clock"]["mode"] for one in found["tenants"]],
+    )
+    assert 1 == len(call(mock, "GET", "/tenants?limit=1").json["tenants"])
 
 
 # --- who may ----------------------------------------------------------------------------------------------

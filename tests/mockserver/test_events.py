@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from importlib import resources
 from typing import Any
 
+import jsonschema
 import pytest
 
 from mockserver import events as module
 from tests.mock import HOOK, KEY, NOON, Mock
+from validator.contract.document import parse_yaml
 
 
 class Stream:
@@ -210,6 +213,31 @@ def test_a_reset_is_told_and_what_was_is_forgotten() -> None:
         mock.wait(60)
 
         assert [("request", "200 /toy/api/clips"), ("task", "waiting"), ("reset", "")] == stream.told
+
+
+def test_every_event_is_what_the_description_says() -> None:
+    schemas = parse_yaml(
+        resources.files("mockserver").joinpath("admin.openapi.yaml").read_bytes(), file="admin.openapi.yaml"
+    )["components"]["schemas"]
+    with Mock(log="off") as mock:
+        stream = Stream(mock)
+        mock.receivers.will(HOOK, OSError("refused"), 200)
+        mock.clip(hook=HOOK)
+        mock.get("/toy/none")
+        mock.advance("PT1H")
+        mock.admin("POST", "/reset")
+
+        for _, kind, data in stream.all:
+            schema = schemas[f"{kind.capitalize()}Event"]
+            jsonschema.validate(data, schema, cls=jsonschema.Draft202012Validator)
+            rule = next(
+                one["then"]
+                for one in schemas["Event"]["allOf"]
+                if one["if"]["properties"]["event"]["const"] == kind
+            )
+            named = rule["properties"]["data"]["contentSchema"]["$ref"]
+            assert named.endswith(f"/{kind.capitalize()}Event")
+        assert {"request", "task", "delivery", "clock", "reset"} == {kind for _, kind, _ in stream.all}
 
 
 # --- who comes back ---------------------------------------------------------------------------------------

@@ -45,7 +45,9 @@ def test_an_archive_holds_the_exchanges_oldest_first() -> None:
         assert first["request"]["bodySize"] == len(posted["text"])
         assert (200, "OK") == (first["response"]["status"], first["response"]["statusText"])
         assert "clip" in json.loads(first["response"]["content"]["text"])
-        assert [{"name": "page", "value": "2"}, {"name": "size", "value": "7"}] == second["request"]["queryString"]
+        assert [{"name": "page", "value": "2"}, {"name": "size", "value": "7"}] == second["request"][
+            "queryString"
+        ]
         assert "postData" not in second["request"]
         for one in log["entries"]:
             assert one["time"] == sum(one["timings"].values())

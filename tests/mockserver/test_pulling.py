@@ -264,7 +264,8 @@ def test_a_puller_waits_for_what_will_reach_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{}, {"status": 99}, {"status": 600}, {"status": "200"}, {"error": ""}, {"status": 200, "error": "x"}]
+    "said",
+    [{}, {"status": 99}, {"status": 600}, {"status": "200"}, {"error": ""}, {"status": 200, "error": "x"}],
 )
 def test_an_answer_that_cannot_be_is_refused(mock: Mock, said: Any) -> None:
     mock.clip(hook=HOOK)

@@ -20,7 +20,12 @@ TOY = {"toy": contract("toy")}
     [
         ("POST", "/toy/api/clip", "POST /toy/api/clips", ["'clip' should be 'clips'"]),
         ("POST", "/toy/api/cilps", "POST /toy/api/clips", ["'cilps' should be 'clips'"]),
-        ("POST", "/toy/api/Clips", "POST /toy/api/clips", ["'Clips' should be 'clips' (capital letters count)"]),
+        (
+            "POST",
+            "/toy/api/Clips",
+            "POST /toy/api/clips",
+            ["'Clips' should be 'clips' (capital letters count)"],
+        ),
         ("POST", "/toy/api/clips/", "POST /toy/api/clips", ["there is a slash at the end"]),
         ("POST", "/toy//api/clips", "POST /toy/api/clips", ["there are slashes too many: //"]),
         ("POST", "//toy/api/clips", "POST /toy/api/clips", ["there are slashes too many: //"]),
@@ -29,7 +34,12 @@ TOY = {"toy": contract("toy")}
         ("POST", "/v2/toy/api/clips", "POST /toy/api/clips", ["'/v2' is too much before /toy"]),
         ("POST", "/tyo/api/clips", "POST /toy/api/clips", ["'tyo' should be 'toy'"]),
         ("POST", "/Toy/api/clips", "POST /toy/api/clips", ["'Toy' should be 'toy'"]),
-        ("POST", "/kling/api/clips", "POST /toy/api/clips", ["it is toy's, not kling's: /toy stands before it"]),
+        (
+            "POST",
+            "/kling/api/clips",
+            "POST /toy/api/clips",
+            ["it is toy's, not kling's: /toy stands before it"],
+        ),
         ("GET", "/api/walet", "GET /toy/api/wallet", ["put /toy before it", "'walet' should be 'wallet'"]),
         ("GET", "/toy/api/clip/c-7", "GET /toy/api/clips/c-7", ["'clip' should be 'clips'"]),
         ("GET", "/toy/api/clips/c-7/status", "GET /toy/api/clips/c-7", ["'/status' is too much at the end"]),
@@ -37,13 +47,17 @@ TOY = {"toy": contract("toy")}
         ("HEAD", "/toy/api/walllet", "GET /toy/api/wallet", ["'walllet' should be 'wallet'"]),
     ],
 )
-def test_the_operation_that_was_meant_comes_first(method: str, path: str, instead: str, why: list[str]) -> None:
+def test_the_operation_that_was_meant_comes_first(
+    method: str, path: str, instead: str, why: list[str]
+) -> None:
     found = near_miss_json(near_misses(KNOWN, method, path)[0])
 
     assert (instead, why) == (found["instead"], found["why"])
 
 
-@pytest.mark.parametrize("path", ["/", "", "/favicon.ico", "/toy", "/toy/", "//", "/toy/x/y/z/u/v/w", "/wp-admin/x.php"])
+@pytest.mark.parametrize(
+    "path", ["/", "", "/favicon.ico", "/toy", "/toy/", "//", "/toy/x/y/z/u/v/w", "/wp-admin/x.php"]
+)
 def test_what_is_near_nothing_has_no_near_misses(path: str) -> None:
     assert () == near_misses(KNOWN, "GET", path)
 
@@ -67,7 +81,8 @@ def test_what_could_steer_a_terminal_is_not_repeated() -> None:
 
 
 STEPS = st.one_of(
-    st.text(max_size=8), st.sampled_from(["", "toy", "kling", "api", "v1", "clips", "videos", "text2video", "%2f"])
+    st.text(max_size=8),
+    st.sampled_from(["", "toy", "kling", "api", "v1", "clips", "videos", "text2video", "%2f"]),
 )
 
 
