@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from mockserver import limits
+import orjson
+
+from mockserver import scenarios
 from mockserver.callbacks import Outbox
+from mockserver.plans import Lot
+from mockserver.scenarios import ScenarioError, Story, Values
+from mockserver.store import Account
 from mockserver.tasks import NO_INPUT, Task, initial_timeline, move, next_state, state_at
 from mockserver.tenants import Backend, Tenant
+from mockserver.wallets import SLACK
 from validator.check import Examination, conflict_violation, protocol_violation
 from validator.contract.expressions import MISSING, Json, Scope, find_member, to_text
 from validator.contract.model import Contract, Lifecycle, Operation
@@ -21,6 +27,9 @@ from validator.report import Violation
 
 LONGEST_ADDRESS: Final = 2_048
 """Characters of a callback address that are kept."""
+
+MOST_KEPT: Final = 64 * 1024
+"""Bytes of a request that are kept with its task, for answers that repeat them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ def readings(contract: Contract) -> Mapping[str, Reading]:
 
 
 class Caller(Protocol):
-    """Who asks, when, and through which URL; times in milliseconds."""
+    """Who asks, when, and through which URL, and how large the body is; times in milliseconds, sizes in bytes."""
 
     @property
     def tenant(self) -> Tenant: ...
@@ -78,6 +87,10 @@ class Caller(Protocol):
     def base_url(self) -> str: ...
     @property
     def media_base(self) -> str: ...
+    @property
+    def lot(self) -> Lot | None: ...
+    @property
+    def size(self) -> int: ...
 
 
 def create(
@@ -110,7 +123,8 @@ def create(
         if operation.body is not None and operation.body.capabilities is not None
         else None
     )
-    refused = _against_limits(backend, contract, operation, caller, made.cost if made else None)
+    account = store.account(tenant.name, caller.account, now)
+    refused = _against_limits(backend, contract, operation, caller, account, made.cost if made else None)
     if refused is not None:
         return refused
     if store.count() >= backend.settings.max_tasks:
@@ -120,18 +134,29 @@ def create(
             names[link.pointer] = to_text(value)
     task = _new_task(backend, operation, examination, caller, made, body)
     task.hooks = _hooks(operation, scope)
-    tenant.horizon = max(tenant.horizon, task.timeline[-1][0])
-    lifecycle = operation.lifecycle
-    assert lifecycle is not None
-    if lifecycle.retention is not None:
-        store.forget(tenant.name, caller.account, operation.id, now - lifecycle.retention)
+    if caller.size > MOST_KEPT and (kept := _kept_bytes(task, names)) > MOST_KEPT:
+        return protocol_violation(
+            contract,
+            "too-large",
+            found=f"{kept:,} bytes that answers repeat",
+            allowed=f"at most {MOST_KEPT:,} bytes of them",
+            operation=operation.id,
+        )
+    if caller.lot is not None and (asked := caller.lot.task_scenarios()):
+        _give_scenarios(backend, contract, operation, task, asked, caller.lot)
+    backend.reach(tenant, task)
+    backend.wallets.forget(tenant.name, caller.account, operation, now)
     store.add(tenant.name, task, tuple(names.items()))
-    running = backend.quotas[contract.id].running
-    if task.price is not None or (running is not None and running.is_enforced):
-        store.account(tenant.name, caller.account, now).open[task.id] = task
+    backend.wallets.hold(tenant.name, task)
     if task.hooks:
         outbox.plan(tenant, task, operation)
     return task
+
+
+def _kept_bytes(task: Task, names: Mapping[str, str]) -> int:
+    """Return the size of what a task keeps of a request: pictures are not among it."""
+    texts = [*names.values(), *(url for _, url in task.hooks)]
+    return len(orjson.dumps(task.input)) + sum(map(len, texts))
 
 
 def _new_task(
@@ -165,7 +190,70 @@ def _new_task(
         base=caller.base_url,
         media_base=caller.media_base,
         rules=tuple(one.rule for one in findings) if findings else (),
+        is_charged=operation.charge.at_create,
     )
+
+
+def _give_scenarios(
+    backend: Backend,
+    contract: Contract,
+    operation: Operation,
+    task: Task,
+    asked: Mapping[str, Values],
+    lot: Lot,
+) -> None:
+    """Let a new task meet what it was asked to; what it cannot meet is noted."""
+    lifecycle = operation.lifecycle
+    assert lifecycle is not None
+    is_timed = backend.settings.progress == "time"
+    hooked = {name for name, _ in task.hooks}
+    told = [state for one in operation.callbacks if one.name in hooked for state in one.states]
+    story = Story(
+        lifecycle=lifecycle,
+        course=initial_timeline(lifecycle, is_failing=task.failure is not None, is_timed=True),
+        told=frozenset(told),
+        reasons=scenarios.reasons(contract, lifecycle),
+        failure=task.failure,
+    )
+    given: dict[str, Values] = {}
+    for name, values in asked.items():
+        scenario = scenarios.find(name)
+        why = "the request names no address for callbacks" if scenario.needs and not task.hooks else ""
+        if not is_timed and scenario.waits_for_news:
+            why = "no task moves by time here"
+        if scenario.needs == "signature" and not _is_signed(backend, contract, operation):
+            why = "callbacks are not signed here; --webhook-secret turns that on"
+        try:
+            changed = scenarios.stories({name: values}, story) if not why else story
+            if not is_timed and changed != story and _same_but_for_times(changed, story):
+                why = "no task moves by time here"
+            else:
+                story = changed
+        except ScenarioError as error:
+            why = str(error)
+        if why:
+            lot.notes.append(f"{name} was not applied: {why}")
+            continue
+        given[name] = values
+        if scenario.waits_for_news:
+            lot.news_s = float(values["seconds"])
+    task.scenarios, task.failure = given, story.failure
+    if given:
+        task.course = story.course
+        task.timeline = story.course if is_timed else story.course[:1]
+    lot.met += [one for one in lot.wishes.values() if one.scenario.name in given]
+
+
+def _is_signed(backend: Backend, contract: Contract, operation: Operation) -> bool:
+    signatures = [one.signature for one in operation.callbacks if one.signature is not None]
+    return any(one.is_always for one in signatures) or (
+        bool(signatures) and contract.id in backend.settings.secrets
+    )
+
+
+def _same_but_for_times(one: Story, other: Story) -> bool:
+    states = [[state for _, state in story.course] for story in (one, other)]
+    return states[0] == states[1] and one.failure == other.failure
 
 
 def _input(operation: Operation, body: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -193,24 +281,23 @@ def _hooks(operation: Operation, scope: Scope) -> tuple[tuple[str, str], ...]:
 
 
 def _against_limits(
-    backend: Backend, contract: Contract, operation: Operation, caller: Caller, price: float | None
+    backend: Backend,
+    contract: Contract,
+    operation: Operation,
+    caller: Caller,
+    account: Account,
+    price: float | None,
 ) -> Violation | None:
-    quotas = backend.quotas[contract.id]
-    credits, running = quotas.credits, quotas.running
-    if price is None and not (running is not None and running.is_enforced):
-        return None
-    store, tenant = backend.store, caller.tenant
-    account = store.account(tenant.name, caller.account, caller.now)
-    key = (store, tenant.name, caller.account, account, contract.operations, caller.now)
-    if not (credits is not None and credits.is_enforced) and not (
-        running is not None and running.is_enforced
-    ):
-        limits.settle(*key)
-        return None
-    limits.settle_all(*key)
-    if credits is not None and credits.is_enforced and price is not None:
-        left = credits.quota - account.used - limits.reserved(account)
-        if price > left + 1e-9:
+    tenant, wallets = caller.tenant, backend.wallets
+    key = (tenant.name, caller.account, account, caller.now)
+    quotas = backend.quotas_of(tenant, caller.account)
+    wallets.settle(*key)
+    if price is not None and (credits := quotas.credits) is not None and credits.is_enforced:
+        # What has failed since may have been let go of; whoever has enough without it need not look.
+        if price > credits.quota - account.spent + SLACK:
+            wallets.settle_all(*key)
+        left = credits.quota - account.spent
+        if price > left + SLACK:
             return protocol_violation(
                 contract,
                 "quota-exhausted",
@@ -218,15 +305,46 @@ def _against_limits(
                 allowed=f"{max(left, 0):g} left of {credits.quota:g}",
                 operation=operation.id,
             )
-    if running is not None and running.is_enforced and len(account.open) >= running.quota:
-        return protocol_violation(
-            contract,
-            "concurrency-exceeded",
-            found=f"{len(account.open)} running",
-            allowed=f"at most {running.quota:g}",
-            operation=operation.id,
-        )
-    return None
+    if price is not None and (refused := _against_budget(backend, contract, operation, caller, price)):
+        return refused
+    running = quotas.running
+    if running is None or not running.is_enforced or len(account.open) < running.quota:
+        return None
+    wallets.settle_all(*key)
+    if len(account.open) < running.quota:
+        return None
+    return protocol_violation(
+        contract,
+        "concurrency-exceeded",
+        found=f"{len(account.open)} running",
+        allowed=f"at most {running.quota:g}",
+        operation=operation.id,
+    )
+
+
+def _against_budget(
+    backend: Backend, contract: Contract, operation: Operation, caller: Caller, price: float
+) -> Violation | None:
+    """Return the finding that the tenant may not spend that much, in which the run's costs stand."""
+    tenant = caller.tenant
+    budget = backend.budget_of(tenant, contract.id)
+    if budget is None:
+        return None
+    spent = backend.wallets.spent(tenant.name, contract.id)
+    if price > budget - spent + SLACK:
+        # What has failed since is let go of first.
+        backend.wallets.settle_tenant(tenant.name, contract.id, caller.now)
+        spent = backend.wallets.spent(tenant.name, contract.id)
+    if price <= budget - spent + SLACK:
+        return None
+    return protocol_violation(
+        contract,
+        "quota-exhausted",
+        "budget",
+        found=f"{price:g} for this task, {round(spent + price, 8):g} for the run with it",
+        allowed=f"a budget of {budget:g}, of which {spent:g} are spent",
+        operation=operation.id,
+    )
 
 
 def read(
@@ -247,6 +365,8 @@ def read(
             task = store.find(tenant.name, caller.account, lookup.pointer, value)
         if task is None or task.account != caller.account or task.operation not in lookup.operations:
             continue
+        if task.scenarios and _is_hidden(backend, tenant, task):
+            break
         if _is_gone(contract, task, caller.now):
             return protocol_violation(
                 contract, "not-found", "expired", found=value[:80], value=value, operation=operation.id
@@ -257,6 +377,14 @@ def read(
             _count_read(backend, outbox, contract, task, lifecycle, caller)
         return task
     return protocol_violation(contract, "not-found", found=value[:80], value=value, operation=operation.id)
+
+
+def _is_hidden(backend: Backend, tenant: Tenant, task: Task) -> bool:
+    """Count a read of a task with scenarios; tell whether it is to find nothing."""
+    is_hidden = scenarios.is_hidden(task)
+    task.lookups += 1
+    backend.store.save(tenant.name, task)
+    return is_hidden
 
 
 def _is_gone(contract: Contract, task: Task, now: int) -> bool:
@@ -280,7 +408,7 @@ def _count_read(
         return
     task.reads += 1
     if task.reads % backend.settings.polls_per_step == 0:
-        after = next_state(lifecycle, state, is_failing=task.failure is not None)
+        after = next_state(task, lifecycle, state)
         if after is not None:
             move(task, lifecycle, after, caller.now)
             outbox.replan(caller.tenant, task, contract.operations[task.operation], caller.now)
@@ -306,9 +434,7 @@ def list_tasks(
         size = int(parameters.get(page.size, page.default_size))
     store, tenant = backend.store, caller.tenant
     for name in operation.of:
-        lifecycle = contract.operations[name].lifecycle
-        if lifecycle is not None and lifecycle.retention is not None:
-            store.forget(tenant.name, caller.account, name, caller.now - lifecycle.retention)
+        backend.wallets.forget(tenant.name, caller.account, contract.operations[name], caller.now)
     tasks = store.page(
         tenant.name, caller.account, operation.of, min((number - 1) * size, _MOST), min(size, _MOST)
     )

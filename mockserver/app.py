@@ -11,17 +11,24 @@ from typing import Any, Final
 
 import orjson
 
+from mockserver import scenarios
 from mockserver.artifacts import MEDIA_TYPE, Artifacts
-from mockserver.callbacks import HttpSender, Outbox, Policy, Sender, decoded_secret
+from mockserver.callbacks import HttpSender, Outbox, Sender, decoded_secret
 from mockserver.clock import Wall, wall_ms
 from mockserver.events import Events
+from mockserver.faults import CUT, play
 from mockserver.log import RequestLog
 from mockserver.pipeline import Pipeline
+from mockserver.plans import read_entry
+from mockserver.receivers import Policy
+from mockserver.scenarios import ResultFault, ScenarioError
 from mockserver.settings import SettingError, Settings
 from mockserver.store import Store, open_store
 from mockserver.tasks import TaskView, output_id
 from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend
-from mockserver.visits import AsgiScope, Receive, Send
+from mockserver.visits import AsgiScope, Receive, Send, is_host
+from mockserver.wallets import Costs, has_price
+from mockserver.wire import Answer, HeaderList
 from validator.contract import Contract, load, provider_names
 from validator.contract.document import nearest
 
@@ -64,13 +71,22 @@ def _check_names(settings: Settings, contracts: Mapping[str, Contract]) -> None:
         "--credential": settings.credentials,
         "--webhook-secret": settings.secrets,
         "--limit": {provider: None for provider, _ in settings.limits},
+        "--budget": settings.budgets,
     }
     for option, providers in named.items():
         for provider in providers:
             if provider not in contracts:
                 raise SettingError(f"{option} {provider}: not served here ({', '.join(contracts)} are)")
+    for number, entry in enumerate(settings.plan, 1):
+        try:
+            read_entry(entry, contracts, id=f"plan-{number}", seed=lambda: 0)
+        except ScenarioError as error:
+            raise SettingError(f"--plan, entry {number}: {error}") from None
     for provider, secret in settings.secrets.items():
         _check_secret(contracts[provider], secret)
+    for provider in settings.budgets:
+        if not any(has_price(operation) for operation in contracts[provider].operations.values()):
+            raise SettingError(f"--budget {provider}: its spec says of no task what it costs")
 
 
 def _check_secret(contract: Contract, secret: str) -> None:
@@ -116,6 +132,7 @@ class App:
         self.events = Events(self.backend, self.outbox)
         self.artifacts = Artifacts(max_bytes=settings.media_cache_bytes)
         self.log = request_log or RequestLog(settings.log)
+        self.totals: Mapping[str, Costs] = {}
         self._pipeline = Pipeline(self.backend, self.outbox, self.log)
         self._admin: Any = None
 
@@ -141,6 +158,13 @@ class App:
             scope["raw_path"] = path.encode()
         tenant, rest = _split_tenant(path)
         if rest.startswith(ADMIN) and rest[len(ADMIN) :][:1] in ("", "/"):
+            hosts = [value for name, value in scope["headers"] if name == b"host"]
+            if len(hosts) > 1 or (hosts and not is_host(hosts[0])):
+                # Source: RFC 9112, 3.2.  Which of them a guard would read, and which a proxy, nobody knows.
+                await _problem(
+                    send, 400, "No clear Host", "a request has one Host header, a name or an address"
+                )
+                return
             if self._admin is None:
                 # Imported when it is first asked for: the framework costs as much as half a start.
                 from mockserver.admin import make_admin
@@ -176,10 +200,11 @@ class App:
         self.outbox.let_go()
 
     async def stop(self) -> None:
-        """Stop sending, and let go of files and threads."""
+        """Stop sending, sum up what the tasks cost, and let go of files and threads."""
         self.let_go()
         await self.outbox.stop()
         self.artifacts.close()
+        self.totals = self.backend.wallets.totals(self.backend.times())
         self.backend.store.close()
         self.log.flush()
 
@@ -230,11 +255,12 @@ class App:
             return
         now = known.clock.now()
         view = TaskView(task, operation, now)
+        fault = scenarios.of_result(task)
         lifecycle = operation.lifecycle
         if view.output is None or lifecycle is None:
             await _problem(send, 404, "No result yet", f"the task is {view.state}")
             return
-        if view.expires is not None and now >= view.expires:
+        if view.expires is not None and (now >= view.expires or fault.expires):
             status = lifecycle.result_status
             await _problem(
                 send, status, "The result has expired", "files are kept for a time only; download them"
@@ -254,6 +280,9 @@ class App:
                 took_us=0,
                 note="packaged clip: PyAV is not installed (understudy[media]), or does not work",
             )
+        if fault.scenarios:
+            await _send_faulty(scope, send, clip.content, headers, fault)
+            return
         await _send_file(scope, send, clip.content, headers)
 
 
@@ -264,6 +293,24 @@ def _split_tenant(path: str) -> tuple[str, str]:
         if slash and TENANT_NAME.fullmatch(tenant):
             return tenant, "/" + rest
     return DEFAULT_TENANT, path
+
+
+async def _send_faulty(
+    scope: AsgiScope, send: Send, content: bytes, headers: HeaderList, fault: ResultFault
+) -> None:
+    """Send bytes as the scenarios of their task want it."""
+    whole: list[Any] = []
+
+    async def keep(message: Any) -> None:
+        whole.append(message)
+
+    await _send_file({**scope, "method": "GET"}, keep, content, headers)
+    answer = Answer(whole[0]["status"], [*whole[0]["headers"]], whole[1]["body"])
+    fault.change(answer)
+    answer.header(b"content-length", str(len(answer.body)).encode())
+    answer.header(b"x-mock-scenario", fault.scenarios.encode())
+    cut = (scope.get("extensions") or {}).get(CUT)
+    await play(answer, fault.wire, send, cut, is_head=scope["method"] == "HEAD")
 
 
 async def _send_file(

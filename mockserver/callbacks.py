@@ -18,14 +18,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
 import orjson
 
+from mockserver import scenarios
 from mockserver.clock import stopwatch
 from mockserver.deliveries import Attempt, Delivery, Handout, Mode, judge, planned
-from mockserver.settings import WELL_KNOWN_SECRET, Settings
-from mockserver.tasks import Task, TaskView
+from mockserver.journal import shown_url
+from mockserver.receivers import NotAllowedError, Policy, split
+from mockserver.scenarios import USUAL, Sending, Try
+from mockserver.settings import WELL_KNOWN_SECRET
+from mockserver.tasks import Task
 from mockserver.tenants import Backend, Tenant
 from validator.contract.expressions import MISSING, Scope, to_text
 from validator.contract.model import Callback, Contract, Operation
@@ -39,6 +42,9 @@ PER_HOST: Final = 256
 AT_ONCE: Final = (256, 8_192)
 """Attempts that are under way altogether, at least and at most: half of the sockets the process may open."""
 
+TENANT_PART: Final = 4
+"""A tenant has at most this part of them, so that receivers that hang for one leave room for the others'."""
+
 LONGEST_SLEEP: Final = 3_600.0
 """Seconds after which a timer looks again, because a clock may have been moved."""
 
@@ -51,10 +57,6 @@ MOST_UNREACHED: Final = 1_000
 log: Final = logging.getLogger("understudy")
 
 _NONE: Final[frozenset[tuple[str, int, str]]] = frozenset()
-
-
-class NotAllowedError(RuntimeError):
-    """An address that deliveries may not go to."""
 
 
 class Sender(Protocol):
@@ -116,43 +118,6 @@ async def resolve(host: str, port: int) -> list[str]:
     return await found
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Which receivers are allowed: all but link-local ones, or only those of a list.
-
-    An entry of `allow` is a host name, an address or a network in CIDR form.
-    """
-
-    is_open: bool
-    allow: tuple[str, ...]
-
-    @staticmethod
-    def of(settings: Settings) -> Policy:
-        """Return what the settings allow: bound to this machine alone, everything; else what is listed."""
-        is_open = settings.is_loopback and not settings.callback_allow
-        return Policy(is_open=is_open, allow=settings.callback_allow)
-
-    def check(self, host: str, address: str) -> None:
-        """Raise NotAllowedError unless deliveries may go to this address of this host."""
-        parsed = ipaddress.ip_address(address)
-        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        for entry in self.allow:
-            if entry.lower() == host.lower():
-                return
-            try:
-                if parsed in ipaddress.ip_network(entry, strict=False):
-                    return
-            except ValueError:
-                continue
-        if not self.is_open:
-            raise NotAllowedError(
-                f"{host} ({address}) is not on the list of receivers; add --callback-allow {host}"
-            )
-        if parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
-            raise NotAllowedError(f"{host} ({address}) is an address of the link, not of a receiver")
-
-
 class HttpSender:
     """Sends over real sockets: one look-up, the address pinned, redirects not followed, no proxies."""
 
@@ -165,24 +130,20 @@ class HttpSender:
         self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes, within_s: float
     ) -> int:
         """Send one request; see :class:`Sender`."""
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            raise NotAllowedError(f"'{url[:80]}' is no http or https URL") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise NotAllowedError(f"'{url[:80]}' is no http or https URL")
-        if parts.username is not None or parts.password is not None:
-            raise NotAllowedError("a URL with a user name in it")
+        parts = split(url)
+        host = str(parts.hostname)
         try:
             port = parts.port or (443 if parts.scheme == "https" else 80)
             async with asyncio.timeout(within_s):
-                addresses = await self._resolve(parts.hostname, port)
+                addresses = await self._resolve(host, port)
         except TimeoutError:
-            raise OSError(f"{parts.hostname}: no address within {within_s:g} s") from None
+            raise OSError(f"{host}: no address within {within_s:g} s") from None
         except (OSError, UnicodeError, ValueError) as error:
-            raise OSError(f"{parts.hostname}: {error}") from None
+            raise OSError(f"{host}: {error}") from None
+        if not addresses:
+            raise OSError(f"{host}: no address")
         for address in addresses:
-            self._policy.check(parts.hostname, address)
+            self._policy.check(host, address)
         return await self._send(method, parts, addresses[0], port, headers, body, within_s)
 
     async def _send(
@@ -288,15 +249,27 @@ class DeliveryView:
 # --- the outbox -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A delivery in the hands of a puller; `how` is what a scenario makes of the attempt."""
+
+    handout: Handout
+    timer: asyncio.TimerHandle
+    how: Try
+    scenario: str
+
+
 @dataclass(slots=True)
 class _Lanes:
     """One tenant's open deliveries: for each task a lane whose head alone may go, and the heads by time.
 
-    `busy` are the tasks whose head is under way.  For those who pull: `ready` are heads that are due and not sent,
-    `handed` those in the hands of a puller with the timer that takes them back, `unreached` the ids of those that
-    were sent and reached nobody; `news` wakes whoever waits for one.
+    `busy` are the tasks whose head is under way; `share` is the tenant's part of all attempts.  For those who pull:
+    `ready` are heads that are due and not sent, `handed` those in the hands of a puller with the timer that takes
+    them back and what a scenario makes of them, `unreached` the ids of those that were sent and reached nobody;
+    `news` wakes whoever waits for one.
     """
 
+    share: asyncio.Semaphore
     lanes: dict[str, deque[Delivery]] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
     heap: list[tuple[int, int, str]] = field(default_factory=list)
@@ -304,13 +277,13 @@ class _Lanes:
     timer: asyncio.TimerHandle | None = None
     mode: Mode = "push"
     ready: deque[Delivery] = field(default_factory=deque)
-    handed: dict[str, tuple[Handout, asyncio.TimerHandle]] = field(default_factory=dict)
+    handed: dict[str, _Handed] = field(default_factory=dict)
     unreached: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_UNREACHED))
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def close(self) -> None:
         """Let go of every timer, and of those who wait."""
-        for timer in (self.timer, *(timer for _, timer in self.handed.values())):
+        for timer in (self.timer, *(one.timer for one in self.handed.values())):
             if timer is not None:
                 timer.cancel()
         self.news.set()
@@ -351,11 +324,13 @@ class Outbox:
         self._backend, self._sender = backend, sender
         self._tenants: dict[str, _Lanes] = {}
         self._receivers: dict[str, asyncio.Semaphore] = {}
-        self._all = asyncio.Semaphore(limit or at_once())
+        most = limit or at_once()
+        self._all, self._share = asyncio.Semaphore(most), max(PER_HOST, most // TENANT_PART)
         self._events: dict[str, list[Event]] = {}
         self._is_stopping = False
         self.on_attempt: Callable[[Tenant, Delivery], None] | None = None
         """Told of every attempt while somebody listens."""
+        self._awaited: dict[tuple[str, str], asyncio.Future[None]] = {}
 
     def start(self) -> None:
         """Take up what a store of an earlier process left open."""
@@ -390,8 +365,14 @@ class Outbox:
         """Make the deliveries a task's timeline asks for since a time, but for the known (callback, when, state)."""
         for name, url in task.hooks:
             callback = _callback(operation, name)
-            for at, state in planned(task, callback):
-                if at < since or (name, at, state) in known:
+            assert operation.lifecycle is not None
+            wanted = planned(task, callback)
+            if task.scenarios:
+                sent = scenarios.sendings(task, operation.lifecycle, wanted)
+            else:
+                sent = [Sending(due=at, state=state, at=at) for at, state in wanted]
+            for one in sent:
+                if one.due < since or (name, one.due, one.state) in known:
                     continue
                 delivery = Delivery(
                     id=self._new_id(tenant, callback),
@@ -400,9 +381,9 @@ class Outbox:
                     operation=task.operation,
                     callback=name,
                     url=url,
-                    state=state,
-                    due=at,
-                    next_at=at,
+                    state=one.state,
+                    due=one.due,
+                    next_at=one.at,
                 )
                 self._backend.store.add_delivery(tenant.name, delivery)
                 self._enqueue(tenant, delivery)
@@ -449,6 +430,20 @@ class Outbox:
         for flight in lanes.flights:
             flight.cancel()
 
+    async def first_news(self, tenant: Tenant, task: Task, within_s: float) -> None:
+        """Wait until a callback of the task was tried, but not longer than so many seconds of real time."""
+        if any(one.attempts for one in self._backend.store.deliveries_of(tenant.name, task.id)):
+            return
+        loop = asyncio.get_running_loop()
+        key = (tenant.name, task.id)
+        told = self._awaited[key] = loop.create_future()
+        timer = loop.call_later(within_s, _resolve, told)
+        try:
+            await told
+        finally:
+            timer.cancel()
+            self._awaited.pop(key, None)
+
     # --- pulling
 
     def mode(self, tenant: Tenant) -> Mode:
@@ -483,14 +478,9 @@ class Outbox:
                     if found is None:
                         await lanes.news.wait()
                         continue
-                    try:
-                        return self._hand_out(tenant, lanes, found)
-                    except (
-                        Exception
-                    ) as error:  # as for one that is sent: the next news must not wait for ever
-                        self._break(tenant, found, error, is_pulled=True)
-                        self._backend.store.save_delivery(tenant.name, found)
-                        self._after(tenant, lanes, found)
+                    handout = self._hand_out(tenant, lanes, found)
+                    if handout is not None:
+                        return handout
         return None
 
     def _next_for_pull(self, tenant: Tenant, lanes: _Lanes) -> Delivery | None:
@@ -526,13 +516,30 @@ class Outbox:
             return delivery
         return None
 
-    def _hand_out(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> Handout:
+    def _hand_out(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> Handout | None:
+        """Return a delivery as it is to be sent; None for one that a scenario loses, or that cannot be made."""
         contract = self._backend.contracts[delivery.provider]
         operation = contract.operations[delivery.operation]
         task = self._backend.store.get(tenant.name, delivery.task_id)
         assert task is not None
         callback, now = _callback(operation, delivery.callback), tenant.clock.now()
-        headers = self._prepare(contract, operation, task, callback, delivery, now)
+        how, scenario = USUAL, ""
+        try:
+            if task.scenarios:
+                how, scenario = scenarios.attempt(task, callback, len(delivery.attempts))
+            headers = self._prepare(contract, operation, task, callback, delivery, now, how)
+        except Exception as error:  # as for one that is sent: the next news must not wait for ever
+            self._break(tenant, delivery, error, is_pulled=True)
+            self._through(tenant, lanes, delivery)
+            return None
+        if how.lost:
+            error_text = f"{how.lost}; nothing was sent (scenario {scenario})"
+            lost = Attempt(
+                at=now, status=how.status, error=error_text, took_ms=0, headers=headers, is_pulled=True
+            )
+            self._note(tenant, callback, delivery, lost, how)
+            self._through(tenant, lanes, delivery)
+            return None
         self._backend.store.save_delivery(tenant.name, delivery)
         handout = Handout(
             delivery=delivery,
@@ -545,8 +552,12 @@ class Outbox:
         timer = asyncio.get_running_loop().call_later(
             handout.within_s + REPORT_GRACE_S, self._take_back, tenant, lanes, delivery.id
         )
-        lanes.handed[delivery.id] = (handout, timer)
+        lanes.handed[delivery.id] = _Handed(handout, timer, how, scenario)
         return handout
+
+    def _through(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> None:
+        self._backend.store.save_delivery(tenant.name, delivery)
+        self._after(tenant, lanes, delivery)
 
     def _take_back(self, tenant: Tenant, lanes: _Lanes, delivery_id: str) -> None:
         if self._tenants.get(tenant.name) is lanes:
@@ -555,10 +566,14 @@ class Outbox:
     def report(self, tenant: Tenant, delivery_id: str, status: int | None, error: str) -> Delivery | None:
         """Note what came of a delivery that was handed out; None where it is in nobody's hands (any more)."""
         lanes = self._lanes(tenant)
-        handout, timer = lanes.handed.pop(delivery_id, (None, None))
-        if handout is None or timer is None:
+        handed = lanes.handed.pop(delivery_id, None)
+        if handed is None:
             return None
-        timer.cancel()
+        handed.timer.cancel()
+        handout, how = handed.handout, handed.how
+        if how.is_unheard:
+            error = f"no answer (scenario {handed.scenario}; the receiver said {status})"
+            status = None
         delivery = handout.delivery
         operation = self._backend.contracts[delivery.provider].operations[delivery.operation]
         attempt = Attempt(
@@ -569,9 +584,8 @@ class Outbox:
             headers=handout.headers,
             is_pulled=True,
         )
-        self._note(tenant, _callback(operation, delivery.callback), delivery, attempt)
-        self._backend.store.save_delivery(tenant.name, delivery)
-        self._after(tenant, lanes, delivery)
+        self._note(tenant, _callback(operation, delivery.callback), delivery, attempt, how)
+        self._through(tenant, lanes, delivery)
         return delivery
 
     def let_go(self) -> None:
@@ -631,7 +645,7 @@ class Outbox:
     def _lanes(self, tenant: Tenant) -> _Lanes:
         known = self._tenants.get(tenant.name)
         if known is None:
-            known = self._tenants[tenant.name] = _Lanes()
+            known = self._tenants[tenant.name] = _Lanes(share=asyncio.Semaphore(self._share))
         return known
 
     def _new_id(self, tenant: Tenant, callback: Callback) -> str:
@@ -677,7 +691,7 @@ class Outbox:
                 delivery.status, delivery.next_at = "canceled", None
             else:
                 callback = _callback(operation, delivery.callback)
-                async with self._path(delivery.url), self._host(delivery.url), self._all:
+                async with self._path(delivery.url), self._host(delivery.url), lanes.share, self._all:
                     await self._try(tenant, contract, operation, task, callback, delivery)
         except Exception as error:  # whatever it was, the next news of the task must not wait for ever
             self._break(tenant, delivery, error)
@@ -685,9 +699,6 @@ class Outbox:
         if store.is_dirty:
             await store.committed()
         self._after(tenant, lanes, delivery)
-        if delivery.reached_nobody:
-            lanes.unreached.append(delivery.id)
-            lanes.news.set()
 
     @staticmethod
     def _break(tenant: Tenant, delivery: Delivery, error: Exception, *, is_pulled: bool = False) -> None:
@@ -731,28 +742,53 @@ class Outbox:
     ) -> None:
         """Make one attempt and note what became of it."""
         now = tenant.clock.now()
-        headers = self._prepare(contract, operation, task, callback, delivery, now)
+        how, scenario = USUAL, ""
+        if task.scenarios:
+            how, scenario = scenarios.attempt(task, callback, len(delivery.attempts))
+        headers = self._prepare(contract, operation, task, callback, delivery, now, how)
         timeout = min(callback.timeout / 1000, self._backend.settings.callback_timeout)
         started = stopwatch()
         status: int | None = None
         error = ""
         try:
-            status = await self._sender.send(callback.method, delivery.url, headers, delivery.body, timeout)
+            if how.lost:
+                status, error = how.status, f"{how.lost}; nothing was sent (scenario {scenario})"
+            else:
+                status = await self._sender.send(
+                    callback.method, delivery.url, headers, delivery.body, timeout
+                )
+                if how.is_unheard:
+                    error = (
+                        f"no answer within {timeout:g} s (scenario {scenario}; the receiver said {status})"
+                    )
+                    status = None
         except NotAllowedError as refused:
             delivery.status, delivery.next_at, error = "refused", None, str(refused)
         except OSError as failed:
             error = str(failed)
         took_ms = int((stopwatch() - started) * 1000)
         attempt = Attempt(at=now, status=status, error=error, took_ms=took_ms, headers=headers)
-        self._note(tenant, callback, delivery, attempt)
+        self._note(tenant, callback, delivery, attempt, how)
 
-    def _note(self, tenant: Tenant, callback: Callback, delivery: Delivery, attempt: Attempt) -> None:
+    def _note(
+        self, tenant: Tenant, callback: Callback, delivery: Delivery, attempt: Attempt, how: Try
+    ) -> None:
         """Keep an attempt, judge it, and tell those who want to know."""
         delivery.attempts = (*delivery.attempts, attempt)
         if delivery.status != "refused":
-            self._judge(tenant, callback, delivery, attempt.status)
-        came = attempt.status or attempt.error
-        log.debug("callback %s %s -> %s %s", delivery.url, delivery.state, came, delivery.status)
+            self._judge(tenant, callback, delivery, attempt.status, how)
+        log.debug(
+            "callback %s %s -> %s %s",
+            shown_url(delivery.url),
+            delivery.state,
+            attempt.status or attempt.error,
+            delivery.status,
+        )
+        if delivery.reached_nobody and not (how.lost or how.is_unheard):
+            # What a scenario loses stays lost.
+            lanes = self._lanes(tenant)
+            lanes.unreached.append(delivery.id)
+            lanes.news.set()
         if self.on_attempt is not None:
             self.on_attempt(tenant, delivery)
         events = self._events.get(tenant.name)
@@ -769,9 +805,14 @@ class Outbox:
                 )
             )
 
-    def _judge(self, tenant: Tenant, callback: Callback, delivery: Delivery, status: int | None) -> None:
+    def _judge(
+        self, tenant: Tenant, callback: Callback, delivery: Delivery, status: int | None, how: Try
+    ) -> None:
         tried = len(delivery.attempts)
-        match judge(callback, status):
+        match judge(callback, status) if not how.lost else "stop":
+            case "delivered" if how.again_s is not None:
+                delivery.status = "retrying"
+                delivery.next_at = tenant.clock.now() + int(how.again_s * 1000)
             case "delivered":
                 delivery.status, delivery.next_at = "delivered", None
             case "retry" if tried <= len(callback.retry):
@@ -789,11 +830,13 @@ class Outbox:
         callback: Callback,
         delivery: Delivery,
         now: int,
+        how: Try,
     ) -> tuple[tuple[str, str], ...]:
         """Render body and headers: the body once, as a query at the moment of the change would show it."""
         tried = len(delivery.attempts)
+        now += int(how.shift_s * 1000)
         scope = Scope(
-            task=TaskView(task, operation, delivery.due, state=delivery.state),
+            task=scenarios.view(task, operation, delivery.due, "callback", state=delivery.state),
             delivery=DeliveryView(id=delivery.id, attempt=tried + 1, retry=tried, timestamp=now),
             mock=_MockView(base_url=task.base, request_id=task.request_id, path="", now=now),
         )
@@ -810,11 +853,14 @@ class Outbox:
                 secret = WELL_KNOWN_SECRET
             if secret is not None:
                 signer = SIGNERS[callback.signature.scheme]
-                headers += signer(secret, callback.signature.secret, delivery.id, now // 1000, delivery.body)
+                signed = delivery.body + b"\n" if how.is_forged else delivery.body
+                headers += signer(secret, callback.signature.secret, delivery.id, now // 1000, signed)
         return tuple(headers)
 
     def _after(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> None:
         """Let the next delivery of the task go once this one is through, or this one again."""
+        if self._awaited and (told := self._awaited.get((tenant.name, delivery.task_id))) is not None:
+            _resolve(told)
         if self._tenants.get(tenant.name) is not lanes:
             return
         lanes.busy.discard(delivery.task_id)
@@ -851,6 +897,11 @@ def _head(lanes: _Lanes, at: int, number: int, task_id: str) -> Delivery | None:
     if not lane or lane[0].number != number or lane[0].next_at != at or task_id in lanes.busy:
         return None
     return lane[0]
+
+
+def _resolve(told: asyncio.Future[None]) -> None:
+    if not told.done():
+        told.set_result(None)
 
 
 def _callback(operation: Operation, name: str) -> Callback:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Final
 
 import click
 
@@ -13,6 +13,7 @@ from mockserver.settings import (
     DEFAULT_PORT,
     SettingError,
     Settings,
+    parse_budgets,
     parse_credentials,
     parse_effects,
     parse_limits,
@@ -24,15 +25,16 @@ from validator.options import CLEAN, Command
 
 EXIT_BROKEN: Final = 2
 _TERMINAL_COMMANDS: Final = ("status", "tail", "forward")
+_OWN_COMMANDS: Final = ("scenarios",)
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
 
 
 class LazyGroup(click.Group):
-    """A group that imports the commands of other modules only when one of them is called or listed."""
+    """A group that imports other commands than serve only when one of them is called or listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order a user meets them."""
-        return ["serve", *_TERMINAL_COMMANDS, *_VALIDATOR_COMMANDS, "completion"]
+        return ["serve", *_TERMINAL_COMMANDS, *_OWN_COMMANDS, *_VALIDATOR_COMMANDS, "completion"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
@@ -45,6 +47,10 @@ class LazyGroup(click.Group):
             from mockserver import terminal
 
             return terminal.COMMANDS[cmd_name]
+        if cmd_name == "scenarios":
+            from mockserver.atlas import scenarios
+
+            return scenarios
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(
@@ -73,6 +79,7 @@ def main() -> None:
     understudy serve                     a mock server for every provider, on port 8700
     understudy tail                      what happens on it, as it happens
     understudy forward URL               its callbacks, brought to a program it cannot call
+    understudy scenarios                 every failure that can be rehearsed, by name
     understudy lint request.json ...     what is wrong with a request, before it is sent
     understudy explain RULE              one rule: what it says, where that is written, examples
     """
@@ -98,6 +105,7 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
         ("--store sqlite:///understudy.db", "nothing acknowledged is lost"),
         ("--limit {provider}.credits=10", "run out of credits after ten units"),
         ("--effect {rule}=reject", "another reading of a rule"),
+        ("--plan plan.yaml", "let requests fail in the ways the file says"),
     ),
 )
 @_option("--host", env="HOST", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -193,12 +201,29 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Enforce a limit: requests, concurrent-tasks or credits; 'on' for the provider's own number.",
 )
 @_option(
+    "--budget",
+    "budgets",
+    env="BUDGET",
+    multiple=True,
+    metavar="PROVIDER=UNITS",
+    help="Refuse tasks of a tenant past what they may cost there, as an empty account would; may be repeated.",
+)
+@_option(
     "--webhook-secret",
     "secrets",
     env="WEBHOOK_SECRET",
     multiple=True,
     metavar="PROVIDER=SECRET",
     help="Sign the provider's callbacks with this secret.",
+)
+@_option(
+    "--plan",
+    "plan",
+    env="PLAN",
+    default=None,
+    metavar="FILE",
+    type=click.File("rb"),
+    help="Let requests meet the scenarios of this file, JSON or YAML (understudy scenarios lists them).",
 )
 @_option(
     "--admin-token",
@@ -277,7 +302,9 @@ def serve(
     progress: str,
     credentials: tuple[str, ...],
     limits: tuple[str, ...],
+    budgets: tuple[str, ...],
     secrets: tuple[str, ...],
+    plan: IO[bytes] | None,
     max_body: int,
     **plain: Any,
 ) -> int:
@@ -305,8 +332,10 @@ def serve(
             polls_per_step=polls,
             credentials=parse_credentials(credentials),
             limits=parse_limits(limits),
+            budgets=parse_budgets(budgets),
             secrets=parse_pairs(secrets, "webhook secret"),
             max_body_bytes=max_body,
+            plan=read_plan(plan) if plan is not None else (),
             **plain,
         )
         settings.check()
@@ -315,6 +344,25 @@ def serve(
         click.echo(f"understudy serve: {error}", err=True)
         raise SystemExit(EXIT_BROKEN) from None
     return CLEAN
+
+
+def read_plan(file: IO[bytes]) -> Sequence[Any]:
+    """Return the entries of a plan; raises SettingError."""
+    from validator.contract import SpecError
+    from validator.contract.document import parse_yaml
+
+    try:
+        found = parse_yaml(file.read(), file=file.name)
+    except OSError as error:
+        raise SettingError(f"--plan {file.name}: {error.strerror}") from None
+    except SpecError as error:
+        raise SettingError(f"--plan: {error}") from None
+    entries = found.get("plan") if isinstance(found, dict) else found
+    if not isinstance(entries, list) or (isinstance(found, dict) and len(found) > 1):
+        raise SettingError(
+            f"--plan {file.name}: write a list of entries, or an object with the list under 'plan'"
+        )
+    return entries
 
 
 def _is_coloured(stream: Any) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from mockserver import actions
+from mockserver.plans import Wish
 from mockserver.tenants import Backend
+from mockserver.wallets import money_of
+from mockserver.wire import HeaderList
+from validator.check import protocol_violation
 from validator.contract.expressions import Evaluate, Json
-from validator.contract.model import BodyTemplate, Contract, Evidence, Operation, When
+from validator.contract.model import BodyTemplate, Contract, Evidence, Money, Operation, When
+from validator.report import Violation
 from validator.security import KeyRing, Principal, Refused
-
-HeaderList = list[tuple[bytes, bytes]]
 
 _ASSUMED: Final = (b"x-mock-evidence", b"assumed")
 
@@ -42,13 +45,16 @@ class Plan:
 class Desk:
     """One provider, prepared; `principals` remembers who is behind a credential.
 
-    `refusals` are (kind, reason) of those that can be asked for, by status, code and name.
+    `anybody` is the account of those who need no credential; `refusals` are (kind, reason) of those that can be
+    asked for, by status, code and name.
     """
 
     contract: Contract
     keys: KeyRing
     plans: Mapping[str, Plan]
     counts_requests: bool
+    money: Money | None
+    anybody: str
     refusals: Mapping[str, tuple[str, str]]
     principals: dict[tuple[bytes, bytes], tuple[Principal | Refused, str]] = field(default_factory=dict)
 
@@ -60,7 +66,7 @@ def prepare(contract: Contract, backend: Backend) -> Desk:
     shows_limit = any(
         "$limit" in text
         for name, node in contract.document.root.items()
-        if name != "x-variants"
+        if name not in ("x-variants", "x-errors")
         for text in _texts(node)
     )
     return Desk(
@@ -68,6 +74,8 @@ def prepare(contract: Contract, backend: Backend) -> Desk:
         keys=backend.settings.keys(contract.id),
         plans={name: _plan(operation, readings.get(name)) for name, operation in contract.operations.items()},
         counts_requests=bool(quotas) and (shows_limit or any(quota.is_enforced for quota in quotas)),
+        money=money_of(contract),
+        anybody=f"{contract.id}:anybody",
         refusals=_refusals(contract),
     )
 
@@ -91,6 +99,42 @@ def _refusals(contract: Contract) -> Mapping[str, tuple[str, str]]:
             if name is not None:
                 out.setdefault(str(name), (kind, reason))
     return out
+
+
+def scenario_violation(
+    contract: Contract, operation: Operation, wish: Wish, body: Callable[[], Json]
+) -> Violation:
+    """Return the finding with which a scenario refuses a request that nothing is wrong with.
+
+    Where the provider speaks of a member, it is the first one of the body, with the value that stands there.
+    """
+    candidates = list(wish.scenario.refusals)
+    if "reason" in wish.values:
+        candidates.insert(0, (candidates[0][0], str(wish.values["reason"])))
+    kind, reason = next((one for one in candidates if _has_case(contract, *one)), candidates[-1])
+    asked: Any = kind
+    found = f"scenario {wish.scenario.name}"
+    made = protocol_violation(contract, asked, reason, found=found, operation=operation.id)
+    if kind == "unauthorized":
+        return replace(made, value="1")
+    if kind != "invalid":
+        return made
+    value = body()
+    member = next(iter(value), None) if isinstance(value, dict) else None
+    return replace(
+        made,
+        instance_location="" if member is None else "/" + member.replace("~", "~0").replace("/", "~1"),
+        value=None if member is None or not isinstance(value, dict) else value[member],
+        message="nothing is wrong with the request",
+    )
+
+
+def _has_case(contract: Contract, kind: str, reason: str) -> bool:
+    """Tell whether a provider has an answer of its own for a refusal."""
+    return any(
+        case.when.kind == kind and (case.when.reason or "") in ((reason, "") if not reason else (reason,))
+        for case in contract.cases
+    )
 
 
 def _plan(operation: Operation, reading: actions.Reading | None) -> Plan:

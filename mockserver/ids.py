@@ -31,13 +31,14 @@ _MASK: Final = 0x2A5A5A
 class Dice:
     """A tenant's source of ids."""
 
-    __slots__ = ("_count", "_head", "_mix", "_random")
+    __slots__ = ("_count", "_head", "_mix", "_random", "_source")
 
     def __init__(self, seed: int | None, tenant: str) -> None:
         """Seed from a number and the tenant's name, or from the system where the seed is None."""
         source = secrets.token_hex(16) if seed is None else str(seed)
         # Ids must differ, not be hard to guess.
-        self._random = random.Random(f"{source}:{tenant}")  # noqa: S311
+        self._source = f"{source}:{tenant}"
+        self._random = random.Random(self._source)  # noqa: S311
         self._count = 0
         self._head = self.uuid()[:24]
         self._mix = self._random.getrandbits(48)
@@ -46,6 +47,10 @@ class Dice:
         """Return a UUID for a request: a drawn head and a masked count, a tenth of the work of drawing it all."""
         self._count += 1
         return f"{self._head}{self._count ^ self._mix:012x}"
+
+    def seed(self, name: str) -> int:
+        """Return a seed for something of this name; the ids that come after are as they would have been."""
+        return int(uniform(self._source, "seed", name) * 2**31)
 
     def uuid(self) -> str:
         """Return a random UUID."""
@@ -90,3 +95,9 @@ def _uuid(bits: int) -> str:
     """Return 128 bits as a UUID of version 4 (RFC 9562, 5.4)."""
     text = f"{(bits & _FREE) | _VERSION_4:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def uniform(*parts: str | int) -> float:
+    """Return a number from 0 up to 1 that follows from the parts, the same each time."""
+    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64

@@ -6,20 +6,24 @@ worked out when the server starts is worked out then: a request looks things up.
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
-from mockserver import actions, limits
+from mockserver import actions, limits, scenarios
 from mockserver.callbacks import Outbox
 from mockserver.clock import stopwatch
-from mockserver.desks import Desk, HeaderList, Plan, first_headers, prepare
-from mockserver.journal import LARGE_BODY, OVERHEAD, kept_body
+from mockserver.desks import Desk, Plan, first_headers, prepare, scenario_violation
+from mockserver.faults import CUT, play
+from mockserver.ids import uniform
+from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body
 from mockserver.log import RequestLog
+from mockserver.plans import TOKEN, Lot, Wish, lazy_body, wishes_of_header, wishes_of_text
+from mockserver.preferences import Preference, preferences
 from mockserver.tasks import Task, TaskView
 from mockserver.tenants import (
     DEFAULT_TENANT,
@@ -29,9 +33,10 @@ from mockserver.tenants import (
     TooManyTenantsError,
 )
 from mockserver.visits import (
+    LATE,
+    LONGEST_REMEMBERED,
     TOKENS,
     WHOLE,
-    Answer,
     AnswerWhole,
     AsgiScope,
     Headers,
@@ -41,6 +46,7 @@ from mockserver.visits import (
     Send,
     Visit,
 )
+from mockserver.wire import PLAIN, Answer, HeaderList
 from validator.check import (
     Examination,
     credential_violation,
@@ -56,7 +62,11 @@ from validator.report import Report, Violation
 from validator.security import Principal, Refused, authorise, judge_dates
 
 _NOT_WHOLE: Final[tuple[bytes | None, AnswerWhole | None]] = (None, None)
-_CODE: Final = re.compile(r'(?:^|[,;])\s*code\s*=\s*(?:"([^"]*)"|([^\s",;]+))', re.IGNORECASE)
+LONGEST_NOTE: Final = 1_000
+"""Characters of a note about scenarios that were not met."""
+
+MOST_INCOMING: Final = 8
+"""Bodies of the largest size that may be on their way together; past that the larger ones are sent away."""
 
 log: Final = logging.getLogger("understudy")
 
@@ -71,6 +81,7 @@ class Pipeline:
         self._hosts = {host: desk for desk in self._desks.values() for host in desk.contract.hosts}
         self._only = next(iter(self._desks.values())) if len(self._desks) == 1 else None
         self._origins: Origins = {}
+        self._incoming_bytes = 0
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -85,11 +96,14 @@ class Pipeline:
         # which belongs to the request that it leads back to: a knot would live until the collector comes.
         extensions = scope.pop("extensions", None)
         body, answer_whole = extensions.get(WHOLE, _NOT_WHOLE) if extensions else _NOT_WHOLE
+        cut = extensions.get(CUT) if extensions else None
         if body is not None:
             visit.is_whole = len(body) <= self._backend.settings.max_body_bytes
             visit.body = body if visit.is_whole else b""
         elif b"content-length" in raw or b"transfer-encoding" in raw:
-            visit.body, visit.is_whole = await self._body(receive, raw)
+            await self._read(visit, receive, raw)
+            # It happens when it is whole: the clock may have been moved, and others served, while it came in.
+            visit.now = visit.tenant.clock.now()
         try:
             answer = self._answer(visit)
             if self._backend.store.is_dirty:
@@ -99,14 +113,19 @@ class Pipeline:
             log.exception("request %s failed", visit.request_id)
             answer = self._failed(visit, error)
         headers_out, out = answer.headers, answer.body
-        if b"prefer" in raw and not any(name == b"preference-applied" for name, _ in headers_out):
-            # It may be meant for others; a typing mistake must not go unseen all the same.
-            headers_out.append((b"x-mock-note", b"nothing of Prefer was applied"))
+        lot = visit.lot
+        if lot is not None and lot.news_s is not None and visit.task is not None:
+            await self._outbox.first_news(visit.tenant, visit.task, lot.news_s)
         headers_out.append((b"content-length", b"%d" % len(out)))
-        if not visit.is_whole:
+        if not visit.is_whole or visit.body_fault:
             # The rest of the body is still on its way; it must not be read as the next request.
             headers_out.append((b"connection", b"close"))
         sent = out if visit.method != "HEAD" else b""
+        if lot is not None and lot.wire is not PLAIN:
+            # Written down first: who looks after a connection that ended finds it there.
+            self._record(visit, answer, started)
+            await play(answer, lot.wire, send, cut, is_head=visit.method == "HEAD")
+            return
         if answer_whole is None or not visit.is_whole or not answer_whole(answer.status, headers_out, sent):
             await send({"type": "http.response.start", "status": answer.status, "headers": headers_out})
             await send({"type": "http.response.body", "body": sent})
@@ -170,8 +189,8 @@ class Pipeline:
                 found.append(desk)
         return found[0] if len(found) == 1 else None
 
-    async def _body(self, receive: Receive, headers: Mapping[bytes, bytes]) -> tuple[bytes, bool]:
-        """Return (body, whether it is whole); of one beyond the limit nothing is kept.
+    async def _read(self, visit: Visit, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
+        """Take the body; of one beyond the limit nothing is kept, and one that does not come to its end is none.
 
         A little more than the limit is read all the same: a client that is still sending would lose our answer
         with the connection.
@@ -179,21 +198,35 @@ class Pipeline:
         most = self._backend.settings.max_body_bytes
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > 2 * most:
-            return b"", False
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            return (body, True) if len(body) <= most else (b"", False)
-        parts, size = [body], len(body)
-        while message.get("more_body", False) and size <= 2 * most:
-            message = await receive()
-            part = message.get("body", b"")
-            size += len(part)
-            if size <= most:
+            visit.is_whole = False
+            return
+        parts: list[bytes] = []
+        size = held = 0
+        is_more = True
+        try:
+            while is_more and size <= 2 * most:
+                message = await receive()
+                if message["type"] != "http.request" or LATE in visit.asgi:
+                    # Half a body may well be JSON; it is not what was to be asked.
+                    visit.body_fault = "the rest of the body did not come"
+                    return
+                part, is_more = message.get("body", b""), message.get("more_body", False)
+                size += len(part)
+                if size > most:
+                    parts.clear()
+                    continue
                 parts.append(part)
-            else:
-                parts.clear()
-        return (b"".join(parts), True) if size <= most else (b"", False)
+                held += len(part)
+                self._incoming_bytes += len(part)
+                if is_more and held > LARGE_BODY and self._incoming_bytes > MOST_INCOMING * most:
+                    visit.is_whole = False
+                    found = f"bodies of {self._incoming_bytes:,} bytes are on their way"
+                    visit.fault = protocol_violation(visit.desk.contract, "unavailable", found=found)
+                    return
+            visit.is_whole = size <= most
+            visit.body = b"".join(parts) if visit.is_whole else b""
+        finally:
+            self._incoming_bytes -= held
 
     # --- answer -------------------------------------------------------------------------------------------
 
@@ -205,22 +238,32 @@ class Pipeline:
             return self._refuse(visit, [visit.fault])
         found = find_operation(contract, "GET" if visit.method == "HEAD" else visit.method, visit.path)
         if isinstance(found, Violation):
-            if visit.desk.counts_requests:
+            if visit.desk.counts_requests or visit.tenant.quotas:
                 self._count_stray(visit)
             return self._refuse(visit, [found])
         operation, examination.path = found
         examination.operation = operation
         plan = visit.desk.plans[operation.id]
         findings: list[Violation] = []
-        if plan.credentials and (refused := self._authorise(visit, plan)) is not None:
+        if not plan.credentials:
+            visit.account = visit.desk.anybody
+        elif (refused := self._authorise(visit, plan)) is not None:
             findings.append(refused)
         if not visit.is_whole:
             most = f"at most {self._backend.settings.max_body_bytes:,} bytes"
             findings.append(protocol_violation(contract, "too-large", allowed=most, operation=operation.id))
             return self._refuse(visit, findings)
-        exceeded = self._count(visit, operation) if visit.desk.counts_requests and not findings else None
-        if b"prefer" in visit.headers.raw and not findings and (code := self._code(visit)):
-            return self._refuse_as_asked(visit, operation, code)
+        is_counted = visit.desk.counts_requests or visit.account in visit.tenant.quotas
+        exceeded = self._count(visit, operation) if is_counted and not findings else None
+        is_asked = b"prefer" in visit.headers.raw or TOKEN in visit.body or not visit.tenant.plan.is_idle
+        if is_asked:
+            return self._by_lot(visit, plan, findings, exceeded)
+        return self._judge_and_act(visit, plan, findings, exceeded)
+
+    def _judge_and_act(
+        self, visit: Visit, plan: Plan, findings: list[Violation], exceeded: Violation | None
+    ) -> Answer:
+        contract, operation, examination = visit.desk.contract, plan.operation, visit.examination
         judge(contract, operation, visit, examination, findings, [])
         violations = examination.report.violations
         if violations and examination.report.verdict == "refused":
@@ -229,22 +272,137 @@ class Pipeline:
             return self._refuse(visit, [*violations, exceeded])
         return self._act(visit, plan)
 
-    @staticmethod
-    def _code(visit: Visit) -> str:
-        """Return the refusal that `Prefer: code=...` asks for (RFC 7240), "" where there is none of that name."""
-        match = _CODE.search(_preferences(visit))
-        code = (match[1] or match[2]) if match is not None else ""
-        return code if code in visit.desk.refusals else ""
+    # --- scenarios ----------------------------------------------------------------------------------------
 
-    def _refuse_as_asked(self, visit: Visit, operation: Operation, code: str) -> Answer:
+    def _by_lot(
+        self, visit: Visit, plan: Plan, findings: list[Violation], exceeded: Violation | None
+    ) -> Answer:
+        """Answer a request that may have to meet scenarios, and say in headers which it met."""
+        lot = visit.lot = Lot()
+        applied: list[str] = []
+        preferred = _preferences(visit)
+        answer = None
+        if not findings:
+            code = next((one.value for one in preferred if one.name == "code"), "")
+            if code in visit.desk.refusals:
+                answer = self._refuse_as_asked(visit, plan.operation, code, applied)
+            else:
+                self._draw(visit, plan.operation, preferred, lot)
+                answer = self._before(visit, plan.operation, lot)
+        if answer is None:
+            answer = self._judge_and_act(visit, plan, findings, exceeded)
+            answer = self._afterwards(visit, plan.operation, lot, answer)
+        self._tell(answer, lot, applied, is_asked=bool(preferred))
+        return answer
+
+    def _draw(self, visit: Visit, operation: Operation, preferred: list[Preference], lot: Lot) -> None:
+        """Find what the request is to meet: what itself asks for, or else what the plan has for it."""
+        contract, plan = visit.desk.contract, visit.tenant.plan
+        asked = wishes_of_header(preferred, lot.notes)
+        if TOKEN in visit.body:
+            asked += wishes_of_text(visit.body, lot.notes)
+        where = f"{visit.account} {visit.method} {visit.path}"
+        for wish in asked:
+            why_not = scenarios.obstacle(wish.scenario, contract, operation)
+            if why_not or plan.is_due(wish, where):
+                lot.take(wish, why_not)
+        if asked or plan.is_idle:
+            return
+        body = lazy_body(visit.body, orjson.loads)
+        for wish in plan.planned(contract, operation, visit.account, body):
+            lot.take(wish, "")
+
+    def _before(self, visit: Visit, operation: Operation, lot: Lot) -> Answer | None:
+        """Return the answer of a scenario that leaves the request undone, None where there is none."""
+        contract, plan = visit.desk.contract, visit.tenant.plan
+        if plan.revoked and plan.is_revoked(visit.account):
+            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={}, origin="text")
+            lot.met.append(wish)
+            lot.wishes.clear()
+            return self._refuse_for(visit, operation, wish)
+        transport = lot.wishes.get("transport")
+        if transport is not None and transport.scenario.is_before and not transport.values.get("accepted"):
+            examination = visit.examination
+            examination.report = replace(_NO_REPORT, provider=contract.id, operation=operation.id)
+            lot.wishes = {"transport": transport}
+            return self._distort(visit, lot, Answer(0, _own_headers(visit), b""))
+        refusal = lot.wishes.get("refusal")
+        if refusal is None or refusal.scenario.ends_key or refusal.values.get("accepted"):
+            return None
+        lot.met.append(refusal)
+        answer = self._refuse_for(visit, operation, refusal)
+        for group in ("outcome", "callbacks", "results"):
+            lot.wishes.pop(group, None)
+        return self._distort(visit, lot, answer)
+
+    def _afterwards(self, visit: Visit, operation: Operation, lot: Lot, answer: Answer) -> Answer:
+        """Do to the answer of a request that was handled what its scenarios say."""
+        refusal = lot.wishes.get("refusal")
+        is_refused = visit.examination.report.verdict == "refused"
+        if refusal is not None and not is_refused:
+            lot.met.append(refusal)
+            if refusal.scenario.ends_key:
+                visit.tenant.plan.revoke(visit.account, int(refusal.values["reads"]))
+            else:
+                answer = self._refuse_for(visit, operation, refusal)
+        elif refusal is not None:
+            lot.notes.append(f"{refusal.scenario.name} was not applied: the request is refused anyway")
+        of_task = [one for one in lot.wishes.values() if one.scenario.is_of_task and one not in lot.met]
+        if (
+            is_refused
+            and of_task
+            and not any(one.scenario.name in note for one in of_task for note in lot.notes)
+        ):
+            names = ", ".join(one.scenario.name for one in of_task)
+            lot.notes.append(f"{names} was not applied: the request is refused anyway")
+        return self._distort(visit, lot, answer)
+
+    def _distort(self, visit: Visit, lot: Lot, answer: Answer) -> Answer:
+        """Change an answer, and how it travels."""
+        count = iter(range(1_000))
+        for wish in lot.wishes.values():
+            scenario, values = wish.scenario, wish.values
+            if scenario.group == "transport":
+                lot.met.append(wish)
+            if wish not in lot.met or scenario.group == "results":
+                continue
+            if scenario.answer is not None:
+                scenario.answer(answer, values)
+            if scenario.wire is not None:
+                wire = scenario.wire(values, lambda: uniform(visit.request_id, next(count)))
+                lot.wire = lot.wire.then(wire)
+        return answer
+
+    @staticmethod
+    def _tell(answer: Answer, lot: Lot, applied: list[str], *, is_asked: bool) -> None:
+        """Say in headers what was met, what was not, and what of Prefer was applied."""
+        applied += [f"scenario={one.scenario.name}" for one in lot.met if one.origin == "header"]
+        if lot.met:
+            met = ", ".join(one.text() for one in lot.met)
+            answer.header(b"x-mock-scenario", _header_bytes(met))
+        if applied:
+            answer.headers.append((b"preference-applied", ", ".join(applied).encode()))
+        elif is_asked and not lot.notes:
+            # It may be meant for others; a typing mistake must not go unseen all the same.
+            lot.notes.append("nothing of Prefer was applied")
+        if lot.notes:
+            notes = "; ".join(lot.notes)
+            answer.headers.append((b"x-mock-note", _header_bytes(notes[:LONGEST_NOTE])))
+
+    def _refuse_as_asked(self, visit: Visit, operation: Operation, code: str, applied: list[str]) -> Answer:
         kind, reason = visit.desk.refusals[code]
         asked: Any = kind
         found = f"Prefer: code={code}"
         wanted = protocol_violation(visit.desk.contract, asked, reason, found=found, operation=operation.id)
-        answer = self._refuse(visit, [wanted])
-        applied = code if _CODE.fullmatch(f"code={code}") else f'"{code}"'
-        answer.headers.append((b"preference-applied", f"code={applied}".encode()))
-        return answer
+        is_token = all(char.isalnum() or char in "-._" for char in code)
+        applied.append(f"code={code}" if is_token else f'code="{code}"')
+        return self._refuse(visit, [wanted])
+
+    def _refuse_for(self, visit: Visit, operation: Operation, wish: Wish) -> Answer:
+        """Refuse in the provider's words, as a scenario wants it."""
+        body = lazy_body(visit.body, orjson.loads) if visit.body else (lambda: MISSING)
+        found = scenario_violation(visit.desk.contract, operation, wish, body)
+        return self._refuse(visit, [found])
 
     def _authorise(self, visit: Visit, plan: Plan) -> Violation | None:
         """Say who asks; a credential is read once, its dates are judged each time."""
@@ -253,6 +411,8 @@ class Pipeline:
         for name in plan.credentials:
             value = raw.get(name)
             if value:
+                if len(value) > LONGEST_REMEMBERED:
+                    value = hashlib.sha256(value).digest()
                 key = (name, value)
                 break
         known = desk.principals.get(key)
@@ -304,11 +464,13 @@ class Pipeline:
         if plan.credentials and self._authorise(visit, plan) is None:
             self._count(visit, plan.operation)
 
-    def _count(self, visit: Visit, operation: Operation) -> Violation | None:
+    def _count(self, visit: Visit, operation: Operation | None) -> Violation | None:
         """Count the request against its account's windows."""
         contract = visit.desk.contract
         windows = visit.tenant.windows.setdefault(contract.id, limits.Windows())
-        quotas = self._backend.quotas[contract.id].requests
+        quotas = self._backend.quotas_of(visit.tenant, visit.account).requests
+        if not quotas:
+            return None
         exceeded, visit.limit = windows.count(visit.account, quotas, visit.now)
         if exceeded is None:
             return None
@@ -317,7 +479,7 @@ class Pipeline:
             "rate-limited",
             found=f"request {int(exceeded.quota) + 1} in the window",
             allowed=f"{exceeded.quota:g}",
-            operation=operation.id,
+            operation=operation.id if operation is not None else "",
         )
 
     def _act(self, visit: Visit, plan: Plan) -> Answer:
@@ -336,7 +498,9 @@ class Pipeline:
             if isinstance(listed, Violation):
                 return self._refuse(visit, [*examination.report.violations, listed])
             creators = contract.operations
-            scope.tasks = [TaskView(task, creators[task.operation], visit.now) for task in listed]
+            scope.tasks = [
+                scenarios.view(task, creators[task.operation], visit.now, "poll") for task in listed
+            ]
             return self._render(visit, plan, scope, None)
         else:
             scope.account = self._account(visit)
@@ -344,8 +508,31 @@ class Pipeline:
         if isinstance(made, Violation):
             return self._refuse(visit, [*examination.report.violations, made])
         visit.task = made
-        scope.task = view = TaskView(made, contract.operations[made.operation], visit.now)
-        return self._render(visit, plan, scope, view.state)
+        if visit.lot is None and not made.scenarios:
+            scope.task = usual = TaskView(made, contract.operations[made.operation], visit.now)
+            return self._render(visit, plan, scope, usual.phase)
+        state = None
+        if visit.lot is not None:
+            made = self._shown(made, visit.lot, is_new=operation.role == "create")
+        if made.scenarios and operation.role == "create":
+            # Whatever happened in the same instant, a new task is told as a new one.
+            state = made.timeline[0][1]
+        maker = contract.operations[made.operation]
+        scope.task = view = scenarios.view(made, maker, visit.now, "poll", state=state)
+        answer = self._render(visit, plan, scope, view.phase)
+        if made.scenarios:
+            met = scenarios.described(made.scenarios.items())
+            answer.headers.append((b"x-mock-scenario", _header_bytes(met)))
+        return answer
+
+    @staticmethod
+    def _shown(task: Task, lot: Lot, *, is_new: bool) -> Task:
+        """Return the task with what this one read of it was asked to meet; the task that is kept stays as it is."""
+        asked = lot.task_scenarios() if not is_new else {}
+        if not asked:
+            return task
+        lot.met += [one for one in lot.wishes.values() if one.scenario.name in asked]
+        return replace(task, scenarios={**task.scenarios, **asked})
 
     def _read_value(self, visit: Visit, reading: actions.Reading) -> str:
         if reading.place == "path":
@@ -355,10 +542,11 @@ class Pipeline:
 
     def _account(self, visit: Visit) -> limits.AccountView:
         """Return what the account has; what ended since is taken first."""
-        contract, tenant, store = visit.desk.contract, visit.tenant, self._backend.store
-        account = store.account(tenant.name, visit.account, visit.now)
-        limits.settle_all(store, tenant.name, visit.account, account, contract.operations, visit.now)
-        return limits.account_view(visit.account, account, self._backend.quotas[contract.id].credits)
+        backend, tenant = self._backend, visit.tenant
+        account = backend.store.account(tenant.name, visit.account, visit.now)
+        backend.wallets.settle_all(tenant.name, visit.account, account, visit.now)
+        credits = backend.quotas_of(tenant, visit.account).credits
+        return limits.account_view(visit.account, account, credits, visit.desk.money)
 
     @staticmethod
     def _scope(visit: Visit) -> Scope:
@@ -392,6 +580,9 @@ class Pipeline:
             operation=operation.id if operation else None,
             violations=tuple(violations),
         )
+        if visit.limit is None and visit.account and any(one.kind == "rate-limited" for one in violations):
+            # Nobody counted, because nobody is refused for it; one that was asked for may say how long to wait.
+            self._count(visit, operation)
         scope = self._scope(visit)
         refusal = refuse(contract, violations, scope, operation=operation.id if operation else "")
         answer = render(refusal, scope, accept=visit.headers.get("accept", ""))
@@ -489,20 +680,25 @@ class Pipeline:
             body = kept_body(body)
         if len(out) > LARGE_BODY:
             out = kept_body(out)
-        raw = visit.headers.raw
+        raw, pairs = visit.headers.raw, asgi["headers"]
+        path: bytes = asgi["raw_path"]
         query: bytes = asgi["query_string"]
-        size = OVERHEAD + len(body) + len(out) + len(query) + sum(map(len, raw)) + sum(map(len, raw.values()))
+        # Counted twice, because an answer may say again what a header said.
+        size = sum(map(len, raw)) + sum(map(len, raw.values())) if len(raw) == len(pairs) else _size(pairs)
+        size = (
+            OVERHEAD + len(body) + len(out) + len(path) + len(query) + 2 * size + HEADER_OVERHEAD * len(pairs)
+        )
         visit.tenant.journal.add(
             (
                 visit.request_id,
                 visit.now,
                 visit.method,
-                asgi["raw_path"],
+                path,
                 query,
                 report.provider,
                 report.operation,
                 visit.account,
-                asgi["headers"],
+                pairs,
                 body,
                 answer.status,
                 answer.headers,
@@ -526,10 +722,17 @@ class Pipeline:
             )
 
 
-def _preferences(visit: Visit) -> str:
+def _size(pairs: HeaderList) -> int:
+    return sum(len(name) + len(value) for name, value in pairs)
+
+
+def _preferences(visit: Visit) -> list[Preference]:
     """Return all that the request prefers; several lines count as one (RFC 9110, 5.3)."""
-    values = [value for name, value in visit.asgi["headers"] if name == b"prefer"]
-    return b", ".join(values).decode("latin-1")
+    return preferences(value.decode("latin-1") for name, value in visit.asgi["headers"] if name == b"prefer")
+
+
+def _own_headers(visit: Visit) -> HeaderList:
+    return [(b"x-mock-request-id", visit.request_id.encode())]
 
 
 _NO_REPORT: Final = Report(provider="")

@@ -27,9 +27,12 @@ RESULT_LAG: Final = 73
 class Task:
     """One task.
 
-    Written once but for `timeline`, `failure` and `reads`, which only the functions of this module change.
+    Written once but for `timeline`, `failure`, `reads` and `lookups`, which only the functions of this module change,
+    and `is_settled`, which tells that its account knows its end.  `is_charged` when its price was taken at once.
     `input` maps pointers to the values that templates read later; `base` is the URL the client used;
-    `hooks` are pairs (callback, address); `rules` the rules that its request broke without being refused.
+    `hooks` are pairs (callback, address); `rules` the rules that its request broke without being refused;
+    `scenarios` what it was asked to meet, by name, and `course` the one they give it, empty for the usual one;
+    `lookups` are the reads that asked for a task with scenarios.
     """
 
     id: str
@@ -48,7 +51,11 @@ class Task:
     hooks: tuple[tuple[str, str], ...] = ()
     reads: int = 0
     rules: tuple[str, ...] = ()
+    is_charged: bool = False
     is_settled: bool = False
+    scenarios: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: NO_INPUT)
+    course: Timeline = ()
+    lookups: int = 0
 
 
 def state_at(timeline: Timeline, elapsed: int) -> tuple[int, str]:
@@ -70,9 +77,14 @@ def initial_timeline(lifecycle: Lifecycle, *, is_failing: bool, is_timed: bool) 
     return course if is_timed else course[:1]
 
 
-def next_state(lifecycle: Lifecycle, state: str, *, is_failing: bool) -> str | None:
-    """Return the state that follows on the usual, or the failing, course; None after the last."""
-    course = lifecycle.failure if is_failing and lifecycle.failure else lifecycle.success
+def next_state(task: Task, lifecycle: Lifecycle, state: str) -> str | None:
+    """Return the state that follows on the task's course; None after the last."""
+    if task.course:
+        # A course may pass through a state twice: how far it has come says where it is.
+        passed = len(task.timeline)
+        is_on_it = passed <= len(task.course) and task.course[passed - 1][1] == state
+        return task.course[passed][1] if is_on_it and passed < len(task.course) else None
+    course = lifecycle.failure if task.failure is not None and lifecycle.failure else lifecycle.success
     names = [name for _, name in course]
     if state in names:
         index = names.index(state) + 1
@@ -107,7 +119,7 @@ def move(task: Task, lifecycle: Lifecycle, state: str, now: int, *, failure: str
     task.timeline = past or ((elapsed, state),)
     if failure is not None:
         task.failure = failure
-    elif lifecycle.states[state].outcome == "success":
+    elif lifecycle.states[state].outcome not in (None, "failure"):
         task.failure = None
 
 
@@ -129,25 +141,37 @@ def follow(task: Task, lifecycle: Lifecycle) -> None:
 class TaskView:
     """A task at an instant, as `$task` expressions see it; everything but the state is computed when asked for."""
 
-    __slots__ = ("_lifecycle", "_operation", "_task", "entered", "state")
+    __slots__ = ("_has_url", "_lifecycle", "_operation", "_task", "entered", "phase", "state")
 
-    def __init__(self, task: Task, operation: Operation, now: int, *, state: str | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        operation: Operation,
+        now: int,
+        *,
+        state: str | None = None,
+        shown: str | None = None,
+        has_url: bool = True,
+    ) -> None:
         """Take the task as it is at a time (milliseconds), or as it was in a state it had by then.
 
-        The state matters where a task passed through several within one millisecond.
+        The state matters where a task passed through several within one millisecond.  `phase` is the state
+        that chooses the template, `state` the word for it: `shown` where another is wanted.
         """
         assert operation.lifecycle is not None
         self._task, self._operation, self._lifecycle = task, operation, operation.lifecycle
         elapsed = now - task.created
-        self.entered, self.state = state_at(task.timeline, elapsed)
-        if state is not None and state != self.state:
-            self.entered, self.state = next(
+        self.entered, self.phase = state_at(task.timeline, elapsed)
+        if state is not None and state != self.phase:
+            self.entered, self.phase = next(
                 entry for entry in reversed(task.timeline) if entry[1] == state and entry[0] <= elapsed
             )
+        self.state = shown or self.phase
+        self._has_url = has_url
 
     @property
     def _state(self) -> State:
-        return self._lifecycle.states[self.state]
+        return self._lifecycle.states[self.phase]
 
     @property
     def id(self) -> str:
@@ -190,10 +214,10 @@ class TaskView:
 
     @property
     def cost(self) -> float | None:
-        """Return what was taken: the price after success, nothing after a failure, None before the end."""
+        """Return what the task took, as its provider charges, None before the end."""
         if self._task.price is None or not self._state.is_final:
             return None
-        return _whole(self._task.price if self._state.outcome == "success" else 0.0)
+        return _whole(self._operation.charge.amount(self._task.price, self._state.outcome))
 
     @property
     def cost_text(self) -> str | None:
@@ -222,7 +246,7 @@ class TaskView:
     def output(self) -> OutputView | None:
         if self._state.outcome != "success" or self._task.shape is None:
             return None
-        return OutputView(self._task, self._operation)
+        return OutputView(self._task, self._operation, has_url=self._has_url)
 
     @property
     def failure(self) -> FailureView | None:
@@ -240,13 +264,13 @@ def _whole(value: float | None) -> float | int | None:
 class OutputView:
     """The result of a task, as `$task.output` expressions see it."""
 
-    __slots__ = ("_operation", "_task", "duration", "fps", "height", "width")
+    __slots__ = ("_has_url", "_operation", "_task", "duration", "fps", "height", "width")
 
-    def __init__(self, task: Task, operation: Operation) -> None:
+    def __init__(self, task: Task, operation: Operation, *, has_url: bool = True) -> None:
         """Take the result of a task that has a shape."""
         shape = task.shape
         assert shape is not None
-        self._task, self._operation = task, operation
+        self._task, self._operation, self._has_url = task, operation, has_url
         self.duration: float = shape.seconds
         self.width, self.height, self.fps = shape.width, shape.height, shape.fps
 
@@ -256,9 +280,9 @@ class OutputView:
         return output_id(self._task, self._operation)
 
     @property
-    def url(self) -> str:
-        """Return where the file is served."""
-        return media_url(self._task, self._operation)
+    def url(self) -> str | None:
+        """Return where the file is served, None where the answer is not to say it."""
+        return media_url(self._task, self._operation) if self._has_url else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ def task_view(
     return SimpleNamespace(
         id=task_id,
         state=state,
+        phase=state,
         operation=operation.id,
         request_id="690fe91b-2f0a-4d5b-9f57-5f0b4b8e8a01",
         created=1_764_945_900_000,

@@ -50,18 +50,21 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.har mockserver.ids mockserver.journal
-        mockserver.limits mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
+        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
+        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
-        mockserver.actions mockserver.admin mockserver.admin.answers mockserver.admin.bodies
-        mockserver.admin.control mockserver.admin.deliveries mockserver.admin.events mockserver.admin.guard
-        mockserver.admin.providers
-        mockserver.admin.requests mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times
+        mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
+        mockserver.admin.bodies mockserver.admin.control mockserver.admin.costs mockserver.admin.deliveries
+        mockserver.admin.events mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests
+        mockserver.admin.scenarios mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times
         mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks mockserver.events
-        mockserver.log
-        mockserver.pipeline mockserver.visits
+        mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
         """,
-    5: "mockserver.__main__ mockserver.cli mockserver.remote mockserver.server mockserver.terminal",
+    5: """
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.remote mockserver.server
+        mockserver.terminal
+        """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
 
@@ -69,7 +72,8 @@ DOORS = {
     "PIL": "validator.images",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
-    "click": "mockserver.cli mockserver.terminal validator.__main__ validator.cli validator.options",
+    "click": """mockserver.atlas mockserver.cli mockserver.terminal validator.__main__ validator.cli
+        validator.options""",
     "httpx": "mockserver.callbacks",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
@@ -329,7 +333,8 @@ def _terms(node: Any) -> Iterator[str]:
     """Yield the keys and the short values of a tree."""
     if isinstance(node, dict):
         for key, value in node.items():
-            yield key
+            # Of a path, such as those of the admin API, its segments.
+            yield from (key, *key.split("/"))
             # An example may well speak of a provider.
             if key not in ("example", "examples", "description", "summary"):
                 yield from _terms(value)

@@ -101,7 +101,7 @@ def test_where_nothing_fails_by_itself_a_failing_task_takes_the_usual_course() -
     tame = replace(lifecycle(), failure=None)
 
     assert initial_timeline(tame, is_failing=True, is_timed=True) == COURSE
-    assert next_state(tame, "waiting", is_failing=True) == "working"
+    assert next_state(task(failure="why"), tame, "waiting") == "working"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,20 @@ def test_where_nothing_fails_by_itself_a_failing_task_takes_the_usual_course() -
     ],
 )
 def test_the_next_state_is_that_of_the_course(state: str, is_failing: bool, expected: str | None) -> None:
-    assert expected == next_state(lifecycle(), state, is_failing=is_failing)
+    assert expected == next_state(task(failure="why" if is_failing else None), lifecycle(), state)
+
+
+def test_a_course_of_its_own_may_pass_through_a_state_twice() -> None:
+    course = ((0, "waiting"), (2_000, "working"), (4_000, "waiting"), (6_000, "working"), (12_000, "done"))
+    passed = []
+
+    for steps in range(1, 6):
+        one = task(course=course, timeline=tuple((0, state) for _, state in course[:steps]))
+        passed.append(next_state(one, lifecycle(), course[steps - 1][1]))
+
+    assert passed == ["working", "waiting", "working", "done", None]
+    # Who was moved elsewhere by hand has left the course.
+    assert next_state(task(course=course, timeline=((0, "broken"),)), lifecycle(), "broken") is None
 
 
 # --- moves ------------------------------------------------------------------------------------------------
@@ -170,6 +183,15 @@ def test_success_by_hand_forgets_why_the_task_would_have_failed() -> None:
     moved = task(timeline=FAILING, failure="Picture too small")
 
     move(moved, lifecycle(), "done", NOON + 1_000)
+
+    assert moved.failure is None
+
+
+def test_a_canceled_task_forgets_why_it_would_have_failed() -> None:
+    states = {**lifecycle().states, "gone": replace(lifecycle().states["done"], outcome="canceled")}
+    moved = task(timeline=FAILING, failure="Picture too small")
+
+    move(moved, replace(lifecycle(), states=states), "gone", NOON + 1_000)
 
     assert moved.failure is None
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from validator.contract.document import nearest
 from validator.contract.durations import milliseconds
 from validator.contract.expressions import Json
-from validator.contract.model import Lifecycle, State, Transition
+from validator.contract.model import Failure, Lifecycle, State, Transition
 from validator.contract.raw import RawOperation
 from validator.contract.trees import Path
 from validator.contract.workbench import Workbench
@@ -48,9 +48,24 @@ def compile_lifecycle(bench: Workbench, raw: RawOperation) -> Lifecycle:
         retention=milliseconds(word["retention"]) if "retention" in word else None,
         result_expires=milliseconds(result["expires"]) if result else None,
         result_status=result["status"] if result else 404,
+        failures=_failures(bench, word, at),
         source=word["source"],
         evidence=word["evidence"],
     )
+
+
+def _failures(bench: Workbench, word: Mapping[str, Json], at: Path) -> Mapping[str, Failure]:
+    out = {}
+    for reason, one in word.get("failures", {}).items():
+        bench.statements.add("failure", reason, one["message"], one, (*at, "failures", reason))
+        out[reason] = Failure(
+            reason=reason,
+            message=one["message"],
+            code=one.get("code"),
+            source=one["source"],
+            evidence=one["evidence"],
+        )
+    return out
 
 
 def _check_lifecycle(

@@ -183,7 +183,7 @@ class Templates:
         renders = {
             state: compile_body(self._expand(inner, origin, state, place)[0]) for state in states if state
         }
-        return lambda scope, task: renders[task.state](
+        return lambda scope, task: renders[task.phase](
             Scope(request=scope.request, mock=scope.mock, task=task)
         )
 
