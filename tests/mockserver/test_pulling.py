@@ -216,6 +216,37 @@ def test_a_frozen_clock_moves_on_while_deliveries_wait(mock: Mock) -> None:
     assert "working" == pull(mock)["state"]
 
 
+# --- scenarios --------------------------------------------------------------------------------------------
+
+
+def test_what_a_scenario_loses_is_not_handed_out_in_either_mode(mock: Mock) -> None:
+    lost = mock.create(hook=HOOK, headers={"prefer": "scenario=callback-lost"})
+    assert lost.headers["preference-applied"]
+    mock.advance("PT1M")
+    assert pull(mock) is None
+    mock.admin("PUT", "/deliveries/mode", {"mode": "push"})
+    mock.create(hook=HOOK, key="other", headers={"prefer": "scenario=callback-lost"})
+    mock.advance("PT10M")
+
+    assert pull(mock) is None
+    assert [] == mock.receivers.calls
+    kept = mock.deliveries()
+    assert {"failed"} == {one["status"] for one in kept}
+    assert {"pull", "push"} == {attempt["how"] for one in kept for attempt in one["attempts"]}
+
+
+def test_what_a_scenario_sends_twice_is_handed_out_twice(mock: Mock) -> None:
+    mock.create(hook=HOOK, headers={"prefer": "scenario=callback-duplicated"})
+    mock.advance("PT2S")
+
+    first = pull(mock)
+    assert "retrying" == answer(mock, first, status=200)["status"]
+    mock.advance("PT8S")
+    again = pull(mock)
+
+    assert (first["id"], first["body_base64"], 2) == (again["id"], again["body_base64"], again["attempt"])
+
+
 # --- where the server sends itself ------------------------------------------------------------------------
 
 
