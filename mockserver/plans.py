@@ -311,7 +311,7 @@ def _read_match(value: Any, contracts: Mapping[str, Contract]) -> Match:
     _check_names(value, _MATCHES, "match")
     provider, operation = value.get("provider"), value.get("operation")
     role, account, body = value.get("role"), value.get("account"), value.get("body", {})
-    if provider is not None and provider not in contracts:
+    if provider is not None and (not isinstance(provider, str) or provider not in contracts):
         raise ScenarioError(f"match: no provider '{str(provider)[:40]}' here ({', '.join(contracts)})")
     known = [
         one for name, contract in contracts.items() if provider in (None, name) for one in contract.operations
@@ -319,7 +319,7 @@ def _read_match(value: Any, contracts: Mapping[str, Contract]) -> Match:
     if operation is not None and operation not in known:
         hint = nearest(str(operation), known) or "see /__admin/providers"
         raise ScenarioError(f"match: no operation '{str(operation)[:40]}' ({hint})")
-    if role is not None and role not in ALL_ROLES:
+    if role is not None and (not isinstance(role, str) or role not in ALL_ROLES):
         raise ScenarioError(f"match: role is one of {', '.join(sorted(ALL_ROLES))}")
     if account is not None and not isinstance(account, str):
         raise ScenarioError("match: account is a text")

@@ -52,7 +52,9 @@ async def change_account(control: Control, tenant: Tenant, request: Request) -> 
     given = dict(asked.get("limits", {}))
     if "balance" in asked:
         if "credits" in given:
-            raise ProblemError(400, "Not valid", "balance and limits.credits are one number; send either")
+            raise ProblemError(
+                409, "One number twice", "balance and limits.credits say the same; send either"
+            )
         balance = asked["balance"]
         account = _settled(control, tenant, name)
         given["credits"] = None if balance is None else round(balance + account.spent, 8)
