@@ -48,7 +48,8 @@ _NEVER_DRAWN: Final = frozenset(("success",))
 class Wish:
     """A scenario that a request is to meet, with the values of its parameters.
 
-    `origin` says where it comes from: header, text, or the id of an entry of the plan.  `draw` is the number of
+    `origin` says where it comes from: header, text, the id of an entry of the plan, or "" for what an earlier
+    request brought about.  `draw` is the number of
     the draw and `seed` its seed, where it was drawn.
     """
 
@@ -68,7 +69,7 @@ class Wish:
     def text(self) -> str:
         """Return the wish as the header that tells of it says it."""
         out = described([(self.scenario.name, self.values)])
-        if self.origin not in ("header", "text"):
+        if self.origin not in ("", "header", "text"):
             out += f"; plan={self.origin}"
         if self.draw is not None:
             out += f"; seed={self.seed}; draw={self.draw}"
@@ -205,7 +206,7 @@ class Entry:
         if self.seen <= self.after:
             return None
         draw = self.first_draw + self.seen - self.after - 1
-        if self.probability < 1 and uniform(self.seed, self.id, draw, "whether") >= self.probability:
+        if self.probability < 1 and uniform(self.seed, draw, "whether") >= self.probability:
             return None
         if self.wish is not None:
             self.met += 1
@@ -227,7 +228,7 @@ class Entry:
             for name, weight in self.weights.items()
             if weight > 0 and not obstacle(SCENARIOS[name], contract, operation)
         ]
-        left = uniform(self.seed, self.id, draw, "which") * sum(weight for _, weight in able)
+        left = uniform(self.seed, draw, "which") * sum(weight for _, weight in able)
         for scenario, weight in able:
             left -= weight
             if left < 0:
@@ -341,9 +342,12 @@ def _check_reach(scenario: Scenario, match: Match, contracts: Mapping[str, Contr
                 continue
             if match.role not in (None, role_of(operation)):
                 continue
-            why = obstacle(scenario, contract, operation)
-            if not why:
+            found = obstacle(scenario, contract, operation)
+            if not found:
                 return
+            # What stands against the operations that could is worth more than that others could not.
+            if not why or role_of(operation) in scenario.roles:
+                why = found
     raise ScenarioError(f"no request can meet {scenario.name} so: {why or 'nothing matches'}")
 
 

@@ -369,7 +369,7 @@ def _latency(values: Values, roll: Roll) -> Wire:
     first, last = float(values["seconds"]), float(values["most"])
     match values["shape"]:
         case "uniform":
-            delay = first + roll() * max(last - first, 0)
+            delay = first + roll() * max((last or 2 * first) - first, 0)
         case "lognormal":
             # Box and Muller's way from two even numbers to a normal one; `seconds` is the median.
             normal = math.sqrt(-2 * math.log(1 - roll())) * math.cos(2 * math.pi * roll())
@@ -646,7 +646,10 @@ _ENTRIES: Final = (
                 choices=("fixed", "uniform", "lognormal"),
             ),
             Parameter(
-                name="most", summary="the longest of uniform and lognormal", default=0.0, most=LONGEST_S
+                name="most",
+                summary="the longest; 0 for twice the least of uniform, and for no end of lognormal",
+                default=0.0,
+                most=LONGEST_S,
             ),
             Parameter(name="sigma", summary="the spread of lognormal", default=0.5, most=5),
         ),
