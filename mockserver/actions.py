@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from mockserver import limits, scenarios
+from mockserver import scenarios
 from mockserver.callbacks import Outbox
 from mockserver.plans import Lot
 from mockserver.scenarios import ScenarioError, Story, Values
+from mockserver.store import Account
 from mockserver.tasks import NO_INPUT, Task, initial_timeline, move, next_state, state_at
 from mockserver.tenants import Backend, Tenant
+from mockserver.wallets import SLACK
 from validator.check import Examination, conflict_violation, protocol_violation
 from validator.contract.expressions import MISSING, Json, Scope, find_member, to_text
 from validator.contract.model import Contract, Lifecycle, Operation
@@ -114,7 +116,8 @@ def create(
         if operation.body is not None and operation.body.capabilities is not None
         else None
     )
-    refused = _against_limits(backend, contract, operation, caller, made.cost if made else None)
+    account = store.account(tenant.name, caller.account, now)
+    refused = _against_limits(backend, contract, operation, caller, account, made.cost if made else None)
     if refused is not None:
         return refused
     if store.count() >= backend.settings.max_tasks:
@@ -127,14 +130,9 @@ def create(
     if caller.lot is not None and (asked := caller.lot.task_scenarios()):
         _give_scenarios(backend, contract, operation, task, asked, caller.lot)
     tenant.horizon = max(tenant.horizon, task.timeline[-1][0])
-    lifecycle = operation.lifecycle
-    assert lifecycle is not None
-    if lifecycle.retention is not None:
-        store.forget(tenant.name, caller.account, operation.id, now - lifecycle.retention)
+    backend.wallets.forget(tenant.name, caller.account, operation, now)
     store.add(tenant.name, task, tuple(names.items()))
-    running = backend.quotas[contract.id].running
-    if task.price is not None or (running is not None and running.is_enforced):
-        store.account(tenant.name, caller.account, now).open[task.id] = task
+    backend.wallets.hold(tenant.name, task)
     if task.hooks:
         outbox.plan(tenant, task, operation)
     return task
@@ -171,6 +169,7 @@ def _new_task(
         base=caller.base_url,
         media_base=caller.media_base,
         rules=tuple(one.rule for one in findings) if findings else (),
+        is_charged=operation.charge.at_create,
     )
 
 
@@ -261,24 +260,23 @@ def _hooks(operation: Operation, scope: Scope) -> tuple[tuple[str, str], ...]:
 
 
 def _against_limits(
-    backend: Backend, contract: Contract, operation: Operation, caller: Caller, price: float | None
+    backend: Backend,
+    contract: Contract,
+    operation: Operation,
+    caller: Caller,
+    account: Account,
+    price: float | None,
 ) -> Violation | None:
-    quotas = backend.quotas[contract.id]
-    credits, running = quotas.credits, quotas.running
-    if price is None and not (running is not None and running.is_enforced):
-        return None
-    store, tenant = backend.store, caller.tenant
-    account = store.account(tenant.name, caller.account, caller.now)
-    key = (store, tenant.name, caller.account, account, contract.operations, caller.now)
-    if not (credits is not None and credits.is_enforced) and not (
-        running is not None and running.is_enforced
-    ):
-        limits.settle(*key)
-        return None
-    limits.settle_all(*key)
-    if credits is not None and credits.is_enforced and price is not None:
-        left = credits.quota - account.used - limits.reserved(account)
-        if price > left + 1e-9:
+    tenant, wallets = caller.tenant, backend.wallets
+    key = (tenant.name, caller.account, account, caller.now)
+    quotas = backend.quotas_of(tenant, caller.account)
+    wallets.settle(*key)
+    if price is not None and (credits := quotas.credits) is not None and credits.is_enforced:
+        # What has failed since may have been let go of; whoever has enough without it need not look.
+        if price > credits.quota - account.spent + SLACK:
+            wallets.settle_all(*key)
+        left = credits.quota - account.spent
+        if price > left + SLACK:
             return protocol_violation(
                 contract,
                 "quota-exhausted",
@@ -286,15 +284,46 @@ def _against_limits(
                 allowed=f"{max(left, 0):g} left of {credits.quota:g}",
                 operation=operation.id,
             )
-    if running is not None and running.is_enforced and len(account.open) >= running.quota:
-        return protocol_violation(
-            contract,
-            "concurrency-exceeded",
-            found=f"{len(account.open)} running",
-            allowed=f"at most {running.quota:g}",
-            operation=operation.id,
-        )
-    return None
+    if price is not None and (refused := _against_budget(backend, contract, operation, caller, price)):
+        return refused
+    running = quotas.running
+    if running is None or not running.is_enforced or len(account.open) < running.quota:
+        return None
+    wallets.settle_all(*key)
+    if len(account.open) < running.quota:
+        return None
+    return protocol_violation(
+        contract,
+        "concurrency-exceeded",
+        found=f"{len(account.open)} running",
+        allowed=f"at most {running.quota:g}",
+        operation=operation.id,
+    )
+
+
+def _against_budget(
+    backend: Backend, contract: Contract, operation: Operation, caller: Caller, price: float
+) -> Violation | None:
+    """Return the finding that the tenant may not spend that much, in which the run's costs stand."""
+    tenant = caller.tenant
+    budget = backend.budget_of(tenant, contract.id)
+    if budget is None:
+        return None
+    spent = backend.wallets.spent(tenant.name, contract.id)
+    if price > budget - spent + SLACK:
+        # What has failed since is let go of first.
+        backend.wallets.settle_tenant(tenant.name, contract.id, caller.now)
+        spent = backend.wallets.spent(tenant.name, contract.id)
+    if price <= budget - spent + SLACK:
+        return None
+    return protocol_violation(
+        contract,
+        "quota-exhausted",
+        "budget",
+        found=f"{price:g} for this task, {round(spent + price, 8):g} for the run with it",
+        allowed=f"a budget of {budget:g}, of which {spent:g} are spent",
+        operation=operation.id,
+    )
 
 
 def read(
@@ -384,9 +413,7 @@ def list_tasks(
         size = int(parameters.get(page.size, page.default_size))
     store, tenant = backend.store, caller.tenant
     for name in operation.of:
-        lifecycle = contract.operations[name].lifecycle
-        if lifecycle is not None and lifecycle.retention is not None:
-            store.forget(tenant.name, caller.account, name, caller.now - lifecycle.retention)
+        backend.wallets.forget(tenant.name, caller.account, contract.operations[name], caller.now)
     tasks = store.page(
         tenant.name, caller.account, operation.of, min((number - 1) * size, _MOST), min(size, _MOST)
     )

@@ -25,6 +25,7 @@ from mockserver.store import Store, open_store
 from mockserver.tasks import TaskView, output_id
 from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend
 from mockserver.visits import AsgiScope, Receive, Send
+from mockserver.wallets import Costs, has_price
 from mockserver.wire import Answer, HeaderList
 from validator.contract import Contract, load, provider_names
 from validator.contract.document import nearest
@@ -68,6 +69,7 @@ def _check_names(settings: Settings, contracts: Mapping[str, Contract]) -> None:
         "--credential": settings.credentials,
         "--webhook-secret": settings.secrets,
         "--limit": {provider: None for provider, _ in settings.limits},
+        "--budget": settings.budgets,
     }
     for option, providers in named.items():
         for provider in providers:
@@ -80,6 +82,9 @@ def _check_names(settings: Settings, contracts: Mapping[str, Contract]) -> None:
             raise SettingError(f"--plan, entry {number}: {error}") from None
     for provider, secret in settings.secrets.items():
         _check_secret(contracts[provider], secret)
+    for provider in settings.budgets:
+        if not any(has_price(operation) for operation in contracts[provider].operations.values()):
+            raise SettingError(f"--budget {provider}: its spec says of no task what it costs")
 
 
 def _check_secret(contract: Contract, secret: str) -> None:
@@ -124,6 +129,7 @@ class App:
         self.outbox = Outbox(self.backend, sender or HttpSender(Policy.of(settings)))
         self.artifacts = Artifacts(max_bytes=settings.media_cache_bytes)
         self.log = request_log or RequestLog(settings.log)
+        self.totals: Mapping[str, Costs] = {}
         self._pipeline = Pipeline(self.backend, self.outbox, self.log)
         self._admin: Any = None
 
@@ -179,9 +185,10 @@ class App:
         self.outbox.start()
 
     async def stop(self) -> None:
-        """Stop sending, and let go of files and threads."""
+        """Stop sending, sum up what the tasks cost, and let go of files and threads."""
         await self.outbox.stop()
         self.artifacts.close()
+        self.totals = self.backend.wallets.totals(self.backend.times())
         self.backend.store.close()
         self.log.flush()
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import click
 
@@ -14,6 +13,7 @@ from mockserver.settings import (
     DEFAULT_PORT,
     SettingError,
     Settings,
+    parse_budgets,
     parse_credentials,
     parse_effects,
     parse_limits,
@@ -194,6 +194,14 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Enforce a limit: requests, concurrent-tasks or credits; 'on' for the provider's own number.",
 )
 @_option(
+    "--budget",
+    "budgets",
+    env="BUDGET",
+    multiple=True,
+    metavar="PROVIDER=UNITS",
+    help="Refuse tasks of a tenant past what they may cost there, as an empty account would; may be repeated.",
+)
+@_option(
     "--webhook-secret",
     "secrets",
     env="WEBHOOK_SECRET",
@@ -207,7 +215,7 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     env="PLAN",
     default=None,
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=click.File("rb"),
     help="Let requests meet the scenarios of this file, JSON or YAML (understudy scenarios lists them).",
 )
 @_option(
@@ -287,8 +295,9 @@ def serve(
     progress: str,
     credentials: tuple[str, ...],
     limits: tuple[str, ...],
+    budgets: tuple[str, ...],
     secrets: tuple[str, ...],
-    plan: str | None,
+    plan: IO[bytes] | None,
     max_body: int,
     **plain: Any,
 ) -> int:
@@ -316,9 +325,10 @@ def serve(
             polls_per_step=polls,
             credentials=parse_credentials(credentials),
             limits=parse_limits(limits),
+            budgets=parse_budgets(budgets),
             secrets=parse_pairs(secrets, "webhook secret"),
             max_body_bytes=max_body,
-            plan=_read_plan(plan) if plan is not None else (),
+            plan=read_plan(plan) if plan is not None else (),
             **plain,
         )
         settings.check()
@@ -329,20 +339,22 @@ def serve(
     return CLEAN
 
 
-def _read_plan(path: str) -> Sequence[Any]:
+def read_plan(file: IO[bytes]) -> Sequence[Any]:
     """Return the entries of a plan; raises SettingError."""
     from validator.contract import SpecError
     from validator.contract.document import parse_yaml
 
     try:
-        found = parse_yaml(Path(path).read_bytes(), file=path)
+        found = parse_yaml(file.read(), file=file.name)
     except OSError as error:
-        raise SettingError(f"--plan {path}: {error.strerror}") from None
+        raise SettingError(f"--plan {file.name}: {error.strerror}") from None
     except SpecError as error:
         raise SettingError(f"--plan: {error}") from None
     entries = found.get("plan") if isinstance(found, dict) else found
     if not isinstance(entries, list) or (isinstance(found, dict) and len(found) > 1):
-        raise SettingError(f"--plan {path}: write a list of entries, or an object with the list under 'plan'")
+        raise SettingError(
+            f"--plan {file.name}: write a list of entries, or an object with the list under 'plan'"
+        )
     return entries
 
 

@@ -11,10 +11,16 @@ import orjson
 from mockserver import actions
 from mockserver.plans import Wish
 from mockserver.tenants import Backend
+from mockserver.wallets import money_of
 from mockserver.wire import HeaderList
 from validator.check import protocol_violation
+<<<<<<< HEAD
 from validator.contract.expressions import Evaluate, Json, format_pointer
 from validator.contract.model import BodyTemplate, Contract, Evidence, Operation, When
+=======
+from validator.contract.expressions import Evaluate, Json
+from validator.contract.model import BodyTemplate, Contract, Evidence, Money, Operation, When
+>>>>>>> main
 from validator.report import Violation
 from validator.request import Request
 from validator.security import KeyRing, Principal, Refused
@@ -47,13 +53,16 @@ class Plan:
 class Desk:
     """One provider, prepared; `principals` remembers who is behind a credential.
 
-    `refusals` are (kind, reason) of those that can be asked for, by status, code and name.
+    `anybody` is the account of those who need no credential; `refusals` are (kind, reason) of those that can be
+    asked for, by status, code and name.
     """
 
     contract: Contract
     keys: KeyRing
     plans: Mapping[str, Plan]
     counts_requests: bool
+    money: Money | None
+    anybody: str
     refusals: Mapping[str, tuple[str, str]]
     principals: dict[tuple[bytes, bytes], tuple[Principal | Refused, str]] = field(default_factory=dict)
 
@@ -65,7 +74,7 @@ def prepare(contract: Contract, backend: Backend) -> Desk:
     shows_limit = any(
         "$limit" in text
         for name, node in contract.document.root.items()
-        if name != "x-variants"
+        if name not in ("x-variants", "x-errors")
         for text in _texts(node)
     )
     return Desk(
@@ -73,6 +82,8 @@ def prepare(contract: Contract, backend: Backend) -> Desk:
         keys=backend.settings.keys(contract.id),
         plans={name: _plan(operation, readings.get(name)) for name, operation in contract.operations.items()},
         counts_requests=bool(quotas) and (shows_limit or any(quota.is_enforced for quota in quotas)),
+        money=money_of(contract),
+        anybody=f"{contract.id}:anybody",
         refusals=_refusals(contract),
     )
 

@@ -1,4 +1,4 @@
-"""What an account may do: requests in a window, tasks at once, credits.
+"""What an account may do: requests in a window, tasks at once, credits.  What it did is in `wallets.py`.
 
 Everything is counted on the tenant's clock.  A count refuses only where a setting says so; requests and
 credits are counted all the same, because providers show them.
@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from mockserver.store import Account, Store
-from mockserver.tasks import Task, state_at
-from validator.contract.model import Contract, Limit, Operation
+from mockserver.store import Account
+from validator.contract.model import Contract, Limit, Money
 
 MOST_ACCOUNTS: Final = 100_000
 """Accounts whose requests are counted; they are forgotten all at once, so that a flood cannot fill memory."""
@@ -20,11 +19,15 @@ MOST_ACCOUNTS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class LimitView:
-    """The requests limit, as `$limit` expressions see it; `reset` in milliseconds since the epoch."""
+    """The requests limit, as `$limit` expressions see it.
+
+    `reset` in milliseconds since the epoch; `wait` in milliseconds, whole seconds, until a request is taken again.
+    """
 
     quota: int
     remaining: int
     reset: int
+    wait: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class AccountView:
     total: float
     used: float
     remaining: float
+    money: float | None
 
 
 @dataclass(slots=True)
@@ -93,7 +97,7 @@ class Windows:
 
     def count(self, account: str, quotas: tuple[Quota, ...], now: int) -> tuple[Quota | None, LimitView]:
         """Count one request against every window: (the enforced one it exceeds, what the headers show)."""
-        exceeded = None
+        exceeded, wait = None, 0
         views = []
         for quota in quotas:
             window = quota.limit.window or 60_000
@@ -105,67 +109,29 @@ class Windows:
                 self.counts.clear()
             self.counts[key] = (index, used)
             allowed = int(quota.quota)
+            reset = (index + 1) * window
             if used > allowed and quota.is_enforced:
-                exceeded = exceeded or quota
-            views.append(LimitView(allowed, max(allowed - used, 0), (index + 1) * window))
-        return exceeded, views[0]
+                exceeded, wait = exceeded or quota, max(wait, reset - now)
+            views.append((allowed, max(allowed - used, 0), reset))
+        first = views[0]
+        # Whoever waits too short a second is refused again.
+        return exceeded, LimitView(*first, -(-(wait or first[2] - now) // 1_000) * 1_000)
 
 
-def settle(
-    store: Store, tenant: str, key: str, account: Account, operations: Mapping[str, Operation], now: int
-) -> None:
-    """Take for the tasks that ended well, let go of those that failed; the oldest first.
-
-    Stops at the first task that still runs, so that creating a task costs the same however many there are.
-    """
-    if now < account.settled_until:
-        return
-    while account.open:
-        task = next(iter(account.open.values()))
-        amount = _settled_amount(task, operations, now)
-        if amount is None:
-            # Nothing to do before this one ends; what reads or an admin move is looked at again in a second.
-            account.settled_until = max(task.created + task.timeline[-1][0], now + 1_000)
-            return
-        store.settle(tenant, key, task, amount)
-
-
-def settle_all(
-    store: Store, tenant: str, key: str, account: Account, operations: Mapping[str, Operation], now: int
-) -> None:
-    """Do the same for every task of the account."""
-    for task in list(account.open.values()):
-        amount = _settled_amount(task, operations, now)
-        if amount is not None:
-            store.settle(tenant, key, task, amount)
-
-
-def _settled_amount(task: Task, operations: Mapping[str, Operation], now: int) -> float | None:
-    lifecycle = operations[task.operation].lifecycle
-    assert lifecycle is not None
-    state = lifecycle.states[state_at(task.timeline, now - task.created)[1]]
-    if not state.is_final:
-        return None
-    return (task.price or 0.0) if state.outcome == "success" else 0.0
-
-
-def reserved(account: Account) -> float:
-    """Return the credits that running tasks will take if they succeed."""
-    return sum(task.price or 0.0 for task in account.open.values())
-
-
-def account_view(name: str, account: Account, quota: Quota | None) -> AccountView:
+def account_view(name: str, account: Account, quota: Quota | None, money: Money | None = None) -> AccountView:
     """Return what the account shows of its credits: what is reserved counts as used."""
     total = quota.quota if quota is not None else 0.0
-    used = round(account.used + reserved(account), 8)
+    remaining = max(round(total - account.spent, 8), 0.0)
     return AccountView(
         id=name,
         opened=account.opened,
-        total=_number(total),
-        used=_number(used),
-        remaining=_number(max(round(total - used, 8), 0.0)),
+        total=number(total),
+        used=number(account.spent),
+        remaining=number(remaining),
+        money=None if money is None else number(money.worth(remaining)),
     )
 
 
-def _number(value: float) -> float:
+def number(value: float) -> float:
+    """Return an integer where a number is one: 5, not 5.0."""
     return int(value) if value == int(value) else value

@@ -211,20 +211,23 @@ class Pipeline:
             return self._refuse(visit, [visit.fault])
         found = find_operation(contract, "GET" if visit.method == "HEAD" else visit.method, visit.path)
         if isinstance(found, Violation):
-            if visit.desk.counts_requests:
+            if visit.desk.counts_requests or visit.tenant.quotas:
                 self._count_stray(visit)
             return self._refuse(visit, [found])
         operation, examination.path = found
         examination.operation = operation
         plan = visit.desk.plans[operation.id]
         findings: list[Violation] = []
-        if plan.credentials and (refused := self._authorise(visit, plan)) is not None:
+        if not plan.credentials:
+            visit.account = visit.desk.anybody
+        elif (refused := self._authorise(visit, plan)) is not None:
             findings.append(refused)
         if not visit.is_whole:
             most = f"at most {self._backend.settings.max_body_bytes:,} bytes"
             findings.append(protocol_violation(contract, "too-large", allowed=most, operation=operation.id))
             return self._refuse(visit, findings)
-        exceeded = self._count(visit, operation) if visit.desk.counts_requests and not findings else None
+        is_counted = visit.desk.counts_requests or visit.account in visit.tenant.quotas
+        exceeded = self._count(visit, operation) if is_counted and not findings else None
         is_asked = b"prefer" in visit.headers.raw or TOKEN in visit.body or not visit.tenant.plan.is_idle
         if is_asked:
             return self._by_lot(visit, plan, findings, exceeded)
@@ -432,11 +435,13 @@ class Pipeline:
         if plan.credentials and self._authorise(visit, plan) is None:
             self._count(visit, plan.operation)
 
-    def _count(self, visit: Visit, operation: Operation) -> Violation | None:
+    def _count(self, visit: Visit, operation: Operation | None) -> Violation | None:
         """Count the request against its account's windows."""
         contract = visit.desk.contract
         windows = visit.tenant.windows.setdefault(contract.id, limits.Windows())
-        quotas = self._backend.quotas[contract.id].requests
+        quotas = self._backend.quotas_of(visit.tenant, visit.account).requests
+        if not quotas:
+            return None
         exceeded, visit.limit = windows.count(visit.account, quotas, visit.now)
         if exceeded is None:
             return None
@@ -445,7 +450,7 @@ class Pipeline:
             "rate-limited",
             found=f"request {int(exceeded.quota) + 1} in the window",
             allowed=f"{exceeded.quota:g}",
-            operation=operation.id,
+            operation=operation.id if operation is not None else "",
         )
 
     def _act(self, visit: Visit, plan: Plan) -> Answer:
@@ -505,10 +510,11 @@ class Pipeline:
 
     def _account(self, visit: Visit) -> limits.AccountView:
         """Return what the account has; what ended since is taken first."""
-        contract, tenant, store = visit.desk.contract, visit.tenant, self._backend.store
-        account = store.account(tenant.name, visit.account, visit.now)
-        limits.settle_all(store, tenant.name, visit.account, account, contract.operations, visit.now)
-        return limits.account_view(visit.account, account, self._backend.quotas[contract.id].credits)
+        backend, tenant = self._backend, visit.tenant
+        account = backend.store.account(tenant.name, visit.account, visit.now)
+        backend.wallets.settle_all(tenant.name, visit.account, account, visit.now)
+        credits = backend.quotas_of(tenant, visit.account).credits
+        return limits.account_view(visit.account, account, credits, visit.desk.money)
 
     @staticmethod
     def _scope(visit: Visit) -> Scope:
@@ -542,6 +548,9 @@ class Pipeline:
             operation=operation.id if operation else None,
             violations=tuple(violations),
         )
+        if visit.limit is None and visit.account and any(one.kind == "rate-limited" for one in violations):
+            # Nobody counted, because nobody is refused for it; one that was asked for may say how long to wait.
+            self._count(visit, operation)
         scope = self._scope(visit)
         refusal = refuse(contract, violations, scope, operation=operation.id if operation else "")
         answer = render(refusal, scope, accept=visit.headers.get("accept", ""))

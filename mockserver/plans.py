@@ -345,9 +345,14 @@ def _check_reach(scenario: Scenario, match: Match, contracts: Mapping[str, Contr
             found = obstacle(scenario, contract, operation)
             if not found:
                 return
+<<<<<<< HEAD
             # What stands against the operations that could is worth more than that others could not.
             if not why or role_of(operation) in scenario.roles:
                 why = found
+=======
+            # That another operation is meant is no news where one of them could have been.
+            why = found if role_of(operation) in scenario.roles else why or found
+>>>>>>> main
     raise ScenarioError(f"no request can meet {scenario.name} so: {why or 'nothing matches'}")
 
 
@@ -390,8 +395,9 @@ class Plan:
         """Raise ScenarioError where entries cannot be added: too many, or one of the same id."""
         if len(self.entries) + len(entries) > MOST_ENTRIES:
             raise ScenarioError(f"at most {MOST_ENTRIES:,} entries; DELETE /__admin/scenarios begins again")
+        names = [*self.entries, *(entry.id for entry in entries)]
         for entry in entries:
-            if entry.id in self.entries:
+            if names.count(entry.id) > 1:
                 raise ScenarioError(f"there is an entry '{entry.id}' already")
 
     def add(self, entry: Entry) -> None:

@@ -926,9 +926,8 @@ def find(name: str) -> Scenario:
     found = SCENARIOS.get(name)
     if found is None:
         like = [one for one in SCENARIOS if name and name in one]
-        hint = nearest(name, SCENARIOS) or (
-            f"did you mean {' or '.join(like)}" if 0 < len(like) < 4 else "understudy scenarios lists them"
-        )
+        hint = f"did you mean {' or '.join(map(repr, like))}?" if 0 < len(like) < 4 else nearest(name, SCENARIOS)
+        hint = hint or "understudy scenarios lists them"
         raise ScenarioError(f"there is no scenario '{_short(name)}' ({hint})")
     return found
 

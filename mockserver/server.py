@@ -29,9 +29,11 @@ from mockserver.app import ADMIN, App, load_contracts
 from mockserver.artifacts import can_make_clips
 from mockserver.clock import wall_ms
 from mockserver.faults import CUT
+from mockserver.limits import number
 from mockserver.log import RequestLog
 from mockserver.settings import WELL_KNOWN_SECRET, SettingError, Settings
 from mockserver.visits import WHOLE
+from mockserver.wallets import money_of
 from mockserver.wire import HeaderList
 from validator.contract.model import Contract, Credential, Operation
 
@@ -363,6 +365,9 @@ def run(settings: Settings, *, say: Callable[[str], None], is_coloured: bool) ->
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve())
     app.backend.store.close()
+    summary = farewell(app)
+    if summary:
+        say(summary)
 
 
 def _loop_factory() -> Any:
@@ -406,6 +411,32 @@ def greeting(app: App, *, is_coloured: bool = False) -> str:
             "  results        one packaged clip; pip install 'understudy[media]' for videos made to measure"
         )
     return "\n".join(lines)
+
+
+def farewell(app: App) -> str:
+    """Return how many tasks ran and what they would have cost, by provider; "" where none ran."""
+    rows: list[tuple[str, ...]] = [
+        ("provider", "tasks", "succeeded", "failed", "canceled", "unfinished", "units", "money")
+    ]
+    for name, costs in app.totals.items():
+        if not costs.tasks:
+            continue
+        money = money_of(app.backend.contracts[name])
+        counts = (costs.tasks, costs.succeeded, costs.failed, costs.canceled, costs.running)
+        worth = "" if money is None else f"{number(money.worth(costs.used))} {money.currency}"
+        held = f" (+{number(costs.reserved)} reserved)" if costs.reserved else ""
+        rows.append((name, *(str(count) for count in counts), f"{number(costs.used)}{held}", worth))
+    if len(rows) == 1:
+        return ""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = (
+        "  ".join(
+            cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(["", "What these tasks would have cost:", "", *(f"  {line.rstrip()}" for line in table)])
 
 
 def _credential_lines(settings: Settings, contract: Contract) -> list[str]:

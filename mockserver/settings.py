@@ -43,9 +43,9 @@ class Settings:
     """Everything that can be set; the defaults are those of the command line.
 
     `speed` is virtual seconds per second; `credentials` maps a provider to the keys it accepts;
-    `limits` maps (provider, unit) to a quota, None for the one of the spec; `secrets` maps a provider to the
-    secret its deliveries are signed with; `plan` holds the entries every tenant's plan of scenarios begins with;
-    sizes are bytes, times seconds.
+    `limits` maps (provider, unit) to a quota, None for the one of the spec; `budgets` maps a provider to the
+    units that each tenant may spend there; `secrets` maps a provider to the secret its deliveries are signed
+    with; `plan` holds the entries every tenant's plan of scenarios begins with; sizes are bytes, times seconds.
     """
 
     host: str = "127.0.0.1"
@@ -61,6 +61,7 @@ class Settings:
     seed: int | None = None
     credentials: Mapping[str, KeyRing] = field(default_factory=dict)
     limits: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
+    budgets: Mapping[str, float] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     plan: Sequence[Any] = ()
     admin_token: str | None = None
@@ -177,6 +178,23 @@ def parse_limits(texts: Sequence[str]) -> dict[tuple[str, str], float | None]:
         if not 0 <= quota < math.inf:
             raise SettingError(f"limit '{text}': must be 0 or more")
         out[provider, unit] = quota
+    return out
+
+
+def parse_budgets(texts: Sequence[str]) -> dict[str, float]:
+    """Return the budgets of `PROVIDER=UNITS`; raises SettingError."""
+    out = {}
+    for text in texts:
+        provider, equals, value = text.partition("=")
+        if not equals or not provider:
+            raise SettingError(f"budget '{text}': write PROVIDER=UNITS")
+        try:
+            units = float(value)
+        except ValueError:
+            raise SettingError(f"budget '{text}': '{value}' is no number") from None
+        if not 0 <= units < math.inf:
+            raise SettingError(f"budget '{text}': must be 0 or more")
+        out[provider] = units
     return out
 
 

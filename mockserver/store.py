@@ -32,15 +32,50 @@ LEDGER_ENTRIES: Final = 10_000
 
 @dataclass(slots=True)
 class Account:
-    """What an account has: when it was first seen, credits taken for good, tasks not yet settled by their id.
+    """What an account has: when it was first seen, credits taken, tasks not yet settled by their id.
 
+    `reserved` is what the open tasks will take if they succeed; the counts are of tasks that were settled.
     `settled_until` is the time before which no further task can have ended; times in milliseconds.
     """
 
     opened: int
     used: float = 0.0
+    succeeded: int = 0
+    failed: int = 0
+    canceled: int = 0
+    reserved: float = 0.0
     open: dict[str, Task] = field(default_factory=dict)
     settled_until: int = 0
+
+    @property
+    def spent(self) -> float:
+        """Return what is taken and what is reserved."""
+        return round(self.used + self.reserved, 8)
+
+    def hold(self, task: Task) -> None:
+        """Book a task that was made: its price is reserved, or taken where it is taken at once."""
+        if task.id in self.open:
+            return
+        self.open[task.id] = task
+        if task.price is not None and task.is_charged:
+            self.used = round(self.used + task.price, 8)
+        elif task.price is not None:
+            self.reserved = round(self.reserved + task.price, 8)
+
+    def settle(self, task: Task, amount: float, outcome: str | None) -> None:
+        """Book the end of a task: what it really takes; without an outcome it is forgotten under way."""
+        if self.open.pop(task.id, None) is None:
+            return
+        price = task.price or 0.0
+        if task.is_charged:
+            amount -= price
+        else:
+            self.reserved = round(self.reserved - price, 8)
+        self.used = round(self.used + amount, 8)
+        self.succeeded += outcome == "success"
+        self.failed += outcome == "failure"
+        self.canceled += outcome == "canceled"
+        task.is_settled = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +115,29 @@ class Store(Protocol):
     def forget(self, tenant: str, account: str, operation: str, before: int) -> None:
         """Drop the account's tasks of an operation that were created before a time."""
 
+    def oldest(self, tenant: str, account: str, operation: str) -> int | None:
+        """Return when the account's oldest task of an operation was created, None where it has none."""
+
     def account(self, tenant: str, account: str, now: int) -> Account:
         """Return an account, opened at this time if it is new."""
 
-    def settle(self, tenant: str, account: str, task: Task, amount: float) -> None:
-        """Take an amount for a task that ended."""
+    def accounts(self, tenant: str) -> Mapping[str, Account]:
+        """Return the tenant's accounts by their name."""
+
+    def held(self) -> Iterator[tuple[str, str, Account]]:
+        """Yield (tenant, name, account) of every account that was asked for since the store was opened."""
+
+    def hold(self, tenant: str, task: Task) -> None:
+        """Book a task that was added to the account it belongs to, which was asked for before."""
+
+    def settle(self, tenant: str, task: Task, amount: float, outcome: str | None) -> None:
+        """Book the end of a task, and what it takes, to an account that was asked for before."""
+
+    def save_quotas(self, tenant: str, holder: str, quotas: Mapping[str, float]) -> None:
+        """Keep the quotas that were given to one holder, by unit, in place of those it had."""
+
+    def quotas(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+        """Return what was given to holders: tenant to holder to quotas by unit."""
 
     def add_delivery(self, tenant: str, delivery: Delivery) -> None:
         """Keep a new delivery and number it."""
@@ -187,6 +240,7 @@ class MemoryStore:
         """Start empty."""
         self._tenants: dict[str, _Tenant] = {}
         self._clocks: dict[str, ClockState] = {}
+        self._quotas: dict[str, dict[str, Mapping[str, float]]] = {}
         self._count = 0
 
     def _tenant(self, name: str) -> _Tenant:
@@ -249,6 +303,12 @@ class MemoryStore:
                 if held.names[name] is task:
                     del held.names[name]
 
+    def oldest(self, tenant: str, account: str, operation: str) -> int | None:
+        row = self._tenant(tenant).rows.get((account, operation))
+        if row is None or row.start >= len(row.tasks):
+            return None
+        return row.tasks[row.start].created
+
     def account(self, tenant: str, account: str, now: int) -> Account:
         accounts = self._tenant(tenant).accounts
         found = accounts.get(account)
@@ -256,11 +316,26 @@ class MemoryStore:
             found = accounts[account] = Account(opened=now)
         return found
 
-    def settle(self, tenant: str, account: str, task: Task, amount: float) -> None:
-        held = self._tenant(tenant).accounts[account]
-        held.open.pop(task.id, None)
-        held.used = round(held.used + amount, 8)
-        task.is_settled = True
+    def accounts(self, tenant: str) -> Mapping[str, Account]:
+        held = self._tenants.get(tenant)
+        return {} if held is None else held.accounts
+
+    def held(self) -> Iterator[tuple[str, str, Account]]:
+        for tenant, held in self._tenants.items():
+            for name, account in held.accounts.items():
+                yield tenant, name, account
+
+    def hold(self, tenant: str, task: Task) -> None:
+        self._tenant(tenant).accounts[task.account].hold(task)
+
+    def settle(self, tenant: str, task: Task, amount: float, outcome: str | None) -> None:
+        self._tenant(tenant).accounts[task.account].settle(task, amount, outcome)
+
+    def save_quotas(self, tenant: str, holder: str, quotas: Mapping[str, float]) -> None:
+        self._quotas.setdefault(tenant, {})[holder] = dict(quotas)
+
+    def quotas(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+        return self._quotas
 
     def add_delivery(self, tenant: str, delivery: Delivery) -> None:
         held = self._tenant(tenant)
@@ -299,6 +374,7 @@ class MemoryStore:
         held = self._tenants.pop(tenant, None)
         self._count -= len(held.by_id) if held is not None else 0
         self._clocks.pop(tenant, None)
+        self._quotas.pop(tenant, None)
 
     async def committed(self) -> None:
         return None
@@ -335,7 +411,11 @@ CREATE TABLE IF NOT EXISTS name (
 CREATE INDEX IF NOT EXISTS name_task ON name (tenant, task_id);
 CREATE TABLE IF NOT EXISTS account (
   tenant TEXT NOT NULL, account TEXT NOT NULL, opened INTEGER NOT NULL, used REAL NOT NULL,
+  succeeded INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, canceled INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (tenant, account)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quota (
+  tenant TEXT NOT NULL, holder TEXT NOT NULL, unit TEXT NOT NULL, quota REAL NOT NULL,
+  PRIMARY KEY (tenant, holder, unit)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS delivery (
   tenant TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL, task_id TEXT NOT NULL,
   is_open INTEGER NOT NULL, record BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
@@ -347,7 +427,16 @@ CREATE TABLE IF NOT EXISTS tenant (
   is_own INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+
+_MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
+    # Format of a file -> what makes it one of the next.
+    1: (
+        "ALTER TABLE account ADD COLUMN succeeded INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE account ADD COLUMN failed INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE account ADD COLUMN canceled INTEGER NOT NULL DEFAULT 0",
+    ),
+}
 
 PATIENCE_S: Final = 1.0
 """Seconds to wait for another process to let go of the file; one that is stopping takes far less."""
@@ -385,7 +474,8 @@ class SqliteStore:
             raise
         self._count: int = self._db.execute("SELECT count(*) FROM task").fetchone()[0]
         self._places: dict[tuple[str, str, str], int] = {}
-        self._accounts: dict[tuple[str, str], Account] = {}
+        self._accounts: dict[str, dict[str, Account]] = {}
+        self._known_whole: set[str] = set()
         self._is_open = False
         self._lost = ""
         self._waiting: asyncio.Future[None] | None = None
@@ -397,8 +487,15 @@ class SqliteStore:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
+        if version not in (0, _VERSION, *_MIGRATIONS):
             raise StoreError(f"{path} was written by another version of this program (format {version})")
+        while version in _MIGRATIONS:
+            self._db.execute("BEGIN")
+            for statement in _MIGRATIONS[version]:
+                self._db.execute(statement)
+            version += 1
+            self._db.execute(f"PRAGMA user_version={version}")
+            self._db.execute("COMMIT")
         self._db.executescript(_SCHEMA)
         self._db.execute(f"PRAGMA user_version={_VERSION}")
 
@@ -466,6 +563,7 @@ class SqliteStore:
         (self._count,) = self._db.execute("SELECT count(*) FROM task").fetchone()
         self._places.clear()
         self._accounts.clear()
+        self._known_whole.clear()
         self._numbers.clear()
 
     async def committed(self) -> None:
@@ -485,7 +583,7 @@ class SqliteStore:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(tenant, task.id, task.account, task.operation, place),
-                *(task.created, int(task.price is not None and not task.is_settled), _dump_task(task)),
+                *(task.created, int(not task.is_settled), _dump_task(task)),
             ),
         )
         self._count += 1
@@ -508,9 +606,9 @@ class SqliteStore:
     def save(self, tenant: str, task: Task) -> None:
         self._write(
             "UPDATE task SET record=?, is_open=? WHERE tenant=? AND id=?",
-            (_dump_task(task), int(task.price is not None and not task.is_settled), tenant, task.id),
+            (_dump_task(task), int(not task.is_settled), tenant, task.id),
         )
-        held = self._accounts.get((tenant, task.account))
+        held = self._accounts.get(tenant, {}).get(task.account)
         if held is not None and task.id in held.open:
             held.open[task.id] = task
 
@@ -569,12 +667,16 @@ class SqliteStore:
         row = self._db.execute("SELECT count(*) FROM task WHERE tenant=?", (tenant,)).fetchone()
         return int(row[0])
 
-    def forget(self, tenant: str, account: str, operation: str, before: int) -> None:
-        oldest = self._db.execute(
+    def oldest(self, tenant: str, account: str, operation: str) -> int | None:
+        row = self._db.execute(
             "SELECT created FROM task WHERE tenant=? AND account=? AND operation=? ORDER BY place LIMIT 1",
             (tenant, account, operation),
         ).fetchone()
-        if oldest is None or oldest[0] >= before:
+        return None if row is None else int(row[0])
+
+    def forget(self, tenant: str, account: str, operation: str, before: int) -> None:
+        oldest = self.oldest(tenant, account, operation)
+        if oldest is None or oldest >= before:
             return
         which = "SELECT id FROM task WHERE tenant=? AND account=? AND operation=? AND created<?"
         key = (tenant, account, operation, before)
@@ -587,33 +689,75 @@ class SqliteStore:
     # --- accounts
 
     def account(self, tenant: str, account: str, now: int) -> Account:
-        held = self._accounts.get((tenant, account))
+        accounts = self._accounts.get(tenant)
+        if accounts is None:
+            accounts = self._accounts[tenant] = {}
+        held = accounts.get(account)
         if held is not None:
             return held
         row = self._db.execute(
-            "SELECT opened, used FROM account WHERE tenant=? AND account=?", (tenant, account)
+            "SELECT opened, used, succeeded, failed, canceled FROM account WHERE tenant=? AND account=?",
+            (tenant, account),
         ).fetchone()
         if row is None:
-            self._write("INSERT INTO account VALUES (?, ?, ?, 0)", (tenant, account, now))
+            self._write(
+                "INSERT INTO account (tenant, account, opened, used) VALUES (?, ?, ?, 0)",
+                (tenant, account, now),
+            )
             held = Account(opened=now)
         else:
-            held = Account(opened=row[0], used=row[1])
+            held = Account(*row)
             open_tasks = self._db.execute(
                 "SELECT record FROM task WHERE tenant=? AND account=? AND is_open ORDER BY number",
                 (tenant, account),
             )
             tasks = [_load_task(record) for (record,) in open_tasks]
             held.open = {task.id: task for task in tasks}
-        self._accounts[tenant, account] = held
+            held.reserved = round(sum(task.price or 0.0 for task in tasks if not task.is_charged), 8)
+        accounts[account] = held
         return held
 
-    def settle(self, tenant: str, account: str, task: Task, amount: float) -> None:
-        held = self._accounts[tenant, account]
-        held.open.pop(task.id, None)
-        held.used = round(held.used + amount, 8)
-        task.is_settled = True
+    def accounts(self, tenant: str) -> Mapping[str, Account]:
+        if tenant not in self._known_whole:
+            names = self._db.execute("SELECT account FROM account WHERE tenant=?", (tenant,)).fetchall()
+            for (name,) in names:
+                self.account(tenant, name, 0)
+            self._known_whole.add(tenant)
+        return self._accounts.get(tenant, {})
+
+    def held(self) -> Iterator[tuple[str, str, Account]]:
+        for tenant, accounts in self._accounts.items():
+            for name, account in accounts.items():
+                yield tenant, name, account
+
+    def hold(self, tenant: str, task: Task) -> None:
+        account = self.account(tenant, task.account, task.created)
+        account.hold(task)
+        if task.is_charged and task.price:
+            self._save_account(tenant, task.account, account)
+
+    def settle(self, tenant: str, task: Task, amount: float, outcome: str | None) -> None:
+        account = self._accounts[tenant][task.account]
+        account.settle(task, amount, outcome)
         self.save(tenant, task)
-        self._write("UPDATE account SET used=? WHERE tenant=? AND account=?", (held.used, tenant, account))
+        self._save_account(tenant, task.account, account)
+
+    def _save_account(self, tenant: str, name: str, account: Account) -> None:
+        self._write(
+            "UPDATE account SET used=?, succeeded=?, failed=?, canceled=? WHERE tenant=? AND account=?",
+            (account.used, account.succeeded, account.failed, account.canceled, tenant, name),
+        )
+
+    def save_quotas(self, tenant: str, holder: str, quotas: Mapping[str, float]) -> None:
+        self._write("DELETE FROM quota WHERE tenant=? AND holder=?", (tenant, holder))
+        for unit, quota in quotas.items():
+            self._write("INSERT INTO quota VALUES (?, ?, ?, ?)", (tenant, holder, unit, quota))
+
+    def quotas(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+        out: dict[str, dict[str, dict[str, float]]] = {}
+        for tenant, holder, unit, quota in self._db.execute("SELECT tenant, holder, unit, quota FROM quota"):
+            out.setdefault(tenant, {}).setdefault(holder, {})[unit] = quota
+        return out
 
     # --- deliveries
 
@@ -691,12 +835,13 @@ class SqliteStore:
     def reset(self, tenant: str) -> None:
         for table, column in (
             *(("task", "tenant"), ("name", "tenant"), ("account", "tenant"), ("delivery", "tenant")),
-            ("tenant", "name"),
+            *(("quota", "tenant"), ("tenant", "name")),
         ):
             gone = self._write(f"DELETE FROM {table} WHERE {column}=?", (tenant,))  # noqa: S608
             self._count -= gone.rowcount if table == "task" else 0
         self._places = {key: place for key, place in self._places.items() if key[0] != tenant}
-        self._accounts = {key: held for key, held in self._accounts.items() if key[0] != tenant}
+        self._accounts.pop(tenant, None)
+        self._known_whole.discard(tenant)
         self._numbers.pop(tenant, None)
 
 

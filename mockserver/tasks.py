@@ -27,7 +27,8 @@ RESULT_LAG: Final = 73
 class Task:
     """One task.
 
-    Written once but for `timeline`, `failure`, `reads` and `lookups`, which only the functions of this module change.
+    Written once but for `timeline`, `failure`, `reads` and `lookups`, which only the functions of this module change,
+    and `is_settled`, which tells that its account knows its end.  `is_charged` when its price was taken at once.
     `input` maps pointers to the values that templates read later; `base` is the URL the client used;
     `hooks` are pairs (callback, address); `rules` the rules that its request broke without being refused;
     `scenarios` what it was asked to meet, by name, and `course` the one they give it, empty for the usual one;
@@ -50,6 +51,7 @@ class Task:
     hooks: tuple[tuple[str, str], ...] = ()
     reads: int = 0
     rules: tuple[str, ...] = ()
+    is_charged: bool = False
     is_settled: bool = False
     scenarios: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: NO_INPUT)
     course: Timeline = ()
@@ -199,10 +201,10 @@ class TaskView:
 
     @property
     def cost(self) -> float | None:
-        """Return what was taken: the price after success, nothing after a failure, None before the end."""
+        """Return what the task took, as its provider charges, None before the end."""
         if self._task.price is None or not self._state.is_final:
             return None
-        return _whole(self._task.price if self._state.outcome == "success" else 0.0)
+        return _whole(self._operation.charge.amount(self._task.price, self._state.outcome))
 
     @property
     def cost_text(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from mockserver.clock import Clock, Wall, wall_ms
@@ -15,9 +16,13 @@ from mockserver.plans import Plan, read_entry
 from mockserver.settings import Settings
 from mockserver.store import ClockState, Store
 from mockserver.tasks import Task
+from mockserver.wallets import Wallets, provider_of
 from validator.contract.model import Contract, Identifier
 
 DEFAULT_TENANT: Final = "default"
+BUDGET: Final = "budget"
+"""The unit of a quota whose holder is a provider: what all accounts of the tenant may spend there."""
+
 TENANT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -35,7 +40,8 @@ class Tenant:
 
     `tokens` maps a token that was seen to when it ends (seconds on the tenant's clock);
     `horizon` is the longest course of a task so far, in milliseconds; `altered` are tasks whose course an
-    admin changed, which end when they end.
+    admin changed, which end when they end.  `limits` are the quotas an account has of its own by unit, `quotas`
+    the same beside those of its provider; `budgets` are the tenant's own by provider.
     """
 
     name: str
@@ -47,6 +53,9 @@ class Tenant:
     tokens: dict[bytes, float] = field(default_factory=dict)
     horizon: int = 0
     altered: dict[str, None] = field(default_factory=dict)
+    limits: dict[str, dict[str, float]] = field(default_factory=dict)
+    quotas: dict[str, Quotas] = field(default_factory=dict)
+    budgets: dict[str, float] = field(default_factory=dict)
     is_advancing: bool = False
     has_own_speed: bool = False
 
@@ -60,6 +69,7 @@ class Backend:
     store: Store
     wall: Wall = wall_ms
     quotas: Mapping[str, Quotas] = field(init=False)
+    wallets: Wallets = field(init=False)
     tenants: dict[str, Tenant] = field(default_factory=dict)
     budget: Budget = field(init=False)
     secrets: frozenset[str] = field(init=False)
@@ -69,6 +79,7 @@ class Backend:
         self.quotas = {
             name: quotas(contract, self.settings.limits) for name, contract in self.contracts.items()
         }
+        self.wallets = Wallets(self.store, self.contracts)
         self.budget = Budget(self.settings.journal_bytes)
         self.secrets = secret_headers(
             credential.header
@@ -87,6 +98,9 @@ class Backend:
                 tenant.clock.set(speed=self.settings.speed)
             self.tenants[name] = tenant
             tenant.horizon = max((_longest(contract) for contract in self.contracts.values()), default=0)
+        for name, holders in self.store.quotas().items():
+            for holder, values in holders.items():
+                self._give(self.tenants[name], holder, dict(values))
 
     def _make(self, name: str) -> Tenant:
         dice = Dice(self.settings.seed, name)
@@ -105,7 +119,7 @@ class Backend:
         plan = Plan()
         for value in self.settings.plan:
             name = plan.new_id()
-            plan.add(read_entry(value, self.contracts, id=name, seed=lambda name=name: dice.seed(name)))  # type: ignore[misc]
+            plan.add(read_entry(value, self.contracts, id=name, seed=partial(dice.seed, name)))
         return plan
 
     def tenant(self, name: str) -> Tenant:
@@ -123,6 +137,10 @@ class Backend:
         self.save_clock(made)
         return made
 
+    def times(self) -> Mapping[str, int]:
+        """Return what the clock of each tenant shows."""
+        return {name: tenant.clock.now() for name, tenant in self.tenants.items()}
+
     def save_clock(self, tenant: Tenant) -> None:
         """Keep the tenant's clock over a restart."""
         clock = tenant.clock
@@ -130,8 +148,48 @@ class Backend:
             tenant.name, ClockState(clock.base, clock.base_wall, clock.speed, tenant.has_own_speed)
         )
 
+    def quotas_of(self, tenant: Tenant, account: str) -> Quotas:
+        """Return the limits of an account: its own, else those of its provider, which must be served."""
+        return tenant.quotas.get(account) or self.quotas[provider_of(account)]
+
+    def budget_of(self, tenant: Tenant, provider: str) -> float | None:
+        """Return what a tenant's tasks may cost at a provider, None for any amount."""
+        return tenant.budgets.get(provider, self.settings.budgets.get(provider))
+
+    def give(self, tenant: Tenant, holder: str, values: Mapping[str, float | None]) -> None:
+        """Give an account limits of its own, or a provider a budget, by unit; None takes one back."""
+        kept = dict(self._given(tenant, holder))
+        for unit, value in values.items():
+            if value is None:
+                kept.pop(unit, None)
+            else:
+                kept[unit] = value
+        self.store.save_quotas(tenant.name, holder, kept)
+        self._give(tenant, holder, kept)
+
+    @staticmethod
+    def _given(tenant: Tenant, holder: str) -> Mapping[str, float]:
+        if holder in tenant.budgets:
+            return {BUDGET: tenant.budgets[holder]}
+        return tenant.limits.get(holder, {})
+
+    def _give(self, tenant: Tenant, holder: str, values: dict[str, float]) -> None:
+        provider = provider_of(holder)
+        if holder == provider:
+            tenant.budgets.pop(provider, None)
+            if BUDGET in values:
+                tenant.budgets[provider] = values[BUDGET]
+            return
+        tenant.limits.pop(holder, None)
+        tenant.quotas.pop(holder, None)
+        if values and provider in self.contracts:
+            own = {(provider, unit): value for unit, value in values.items()}
+            tenant.limits[holder] = values
+            tenant.quotas[holder] = quotas(self.contracts[provider], {**self.settings.limits, **own})
+
     def forget(self, tenant: Tenant) -> None:
         """Begin the tenant again from nothing, with the clock it would have had at the start."""
+        self.wallets.close(tenant.name, tenant.clock.now())
         self.store.reset(tenant.name)
         tenant.journal.clear()
         fresh = self._make(tenant.name)
@@ -139,6 +197,7 @@ class Backend:
         tenant.clock, tenant.dice, tenant.windows, tenant.tokens = fresh.clock, fresh.dice, {}, {}
         tenant.plan = fresh.plan
         tenant.horizon, tenant.altered, tenant.has_own_speed = 0, {}, False
+        tenant.limits, tenant.quotas, tenant.budgets = {}, {}, {}
         self.save_clock(tenant)
 
     def new_id(self, tenant: Tenant, form: Identifier, now: int) -> str:

@@ -51,14 +51,15 @@ LEVELS = {
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.ids mockserver.journal mockserver.limits
         mockserver.plans mockserver.preferences mockserver.scenarios mockserver.settings mockserver.store
-        mockserver.tasks mockserver.tenants mockserver.wire
+        mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
-        mockserver.actions mockserver.admin mockserver.admin.answers mockserver.admin.bodies
-        mockserver.admin.control mockserver.admin.deliveries mockserver.admin.guard mockserver.admin.providers
-        mockserver.admin.requests mockserver.admin.scenarios mockserver.admin.tasks mockserver.admin.tenants
-        mockserver.admin.times mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks
-        mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
+        mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
+        mockserver.admin.bodies mockserver.admin.control mockserver.admin.costs mockserver.admin.deliveries
+        mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests mockserver.admin.scenarios
+        mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times mockserver.app mockserver.artifacts
+        mockserver.callbacks mockserver.desks mockserver.faults mockserver.log mockserver.pipeline
+        mockserver.visits
         """,
     5: "mockserver.__main__ mockserver.atlas mockserver.cli mockserver.server",
 }
@@ -328,7 +329,8 @@ def _terms(node: Any) -> Iterator[str]:
     """Yield the keys and the short values of a tree."""
     if isinstance(node, dict):
         for key, value in node.items():
-            yield key
+            # Of a path, such as those of the admin API, its segments.
+            yield from (key, *key.split("/"))
             # An example may well speak of a provider.
             if key not in ("example", "examples", "description", "summary"):
                 yield from _terms(value)

@@ -96,6 +96,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "not-found.expired": "the task is too old to be found",
     "not-found.empty": "the account has no tasks",
     "quota-exhausted": "the account has not enough credits",
+    "quota-exhausted.budget": "the tasks of the tenant cost more than its budget allows",
     "concurrency-exceeded": "the account has too many tasks running",
     "rate-limited": "the account asks too often",
     "internal": "the server failed",

@@ -14,7 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
-from mockserver.admin import deliveries, providers, requests, scenarios, tasks, tenants, times
+from mockserver.admin import (
+    accounts,
+    costs,
+    deliveries,
+    providers,
+    requests,
+    scenarios,
+    tasks,
+    tenants,
+    times,
+)
 from mockserver.admin.answers import ProblemError, http_problem, problem, server_problem
 from mockserver.admin.control import Control, Handler, Route
 from mockserver.admin.guard import guard, tenant_of
@@ -27,11 +37,18 @@ ROUTES: Final[tuple[Route, ...]] = (
     *times.ROUTES,
     *requests.ROUTES,
     *tasks.ROUTES,
+    *accounts.ROUTES,
+    *costs.ROUTES,
     *deliveries.ROUTES,
     *scenarios.ROUTES,
     *tenants.ROUTES,
 )
 """A further noun is a module with its own, and its entries in `admin.openapi.yaml`."""
+
+
+def _pattern(path: str) -> str:
+    """Return a path as the router wants it; the name of an account may hold slashes, as that of a URL does."""
+    return path.replace("/accounts/{id}", "/accounts/{id:path}")
 
 
 def make_admin(backend: Backend, outbox: Outbox) -> Callable[[AsgiScope, Receive, Send], Awaitable[None]]:
@@ -57,7 +74,7 @@ def make_admin(backend: Backend, outbox: Outbox) -> Callable[[AsgiScope, Receive
     for method, path, handler in ROUTES:
         by_path.setdefault(path, {})[method] = handler
     routes = [
-        StarletteRoute(f"{prefix}/__admin{path}", endpoint(handlers), methods=list(handlers))
+        StarletteRoute(f"{prefix}/__admin{_pattern(path)}", endpoint(handlers), methods=list(handlers))
         for prefix in ("", "/t/{tenant}")
         for path, handlers in by_path.items()
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, Final
@@ -38,8 +39,13 @@ def _validator(name: str) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
 
 
-async def read_json(request: Request, schema: str) -> dict[str, Any]:
-    """Return the body, valid against a schema of the description; raises ProblemError."""
+async def read_json(
+    request: Request, schema: str, *, first: Callable[[Any], None] = lambda value: None
+) -> dict[str, Any]:
+    """Return the body, valid against a schema of the description; raises ProblemError.
+
+    `first` is asked before the schema, where it finds better words for what is wrong.
+    """
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MAX_BODY:
         raise ProblemError(413, "Too large", f"at most {MAX_BODY:,} bytes")
@@ -52,6 +58,7 @@ async def read_json(request: Request, schema: str) -> dict[str, Any]:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise ProblemError(400, "No JSON", f"the body cannot be read: {error}") from None
+    first(value)
     for fault in _validator(schema).iter_errors(value):
         where = "/".join(str(step) for step in fault.instance_path)
         raise ProblemError(400, "Not valid", f"{where + ': ' if where else ''}{fault.message}"[:500])

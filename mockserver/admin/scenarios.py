@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -31,33 +32,26 @@ async def get_scenarios(control: Control, tenant: Tenant, request: Request) -> R
 
 async def add_scenarios(control: Control, tenant: Tenant, request: Request) -> Response:
     """Answer POST /scenarios: one entry, or several under `plan`; all of them or none."""
-    asked = await read_json(request, "PlanChange")
-    values: list[Any] = asked.get("plan", [asked])
     made: list[Entry] = []
-    plan = tenant.plan
-    for number, value in enumerate(values, 1):
-        name = plan.new_id()
-        try:
-            made.append(
-                read_entry(
-                    value,
-                    control.backend.contracts,
-                    id=name,
-                    seed=lambda name=name: tenant.dice.seed(name),  # type: ignore[misc]
-                )
-            )
-        except ScenarioError as error:
-            where = f"entry {number}: " if "plan" in asked else ""
-            raise ProblemError(400, "Not valid", f"{where}{error}") from None
-    names = [one.id for one in made]
+
+    def read(value: Any) -> None:
+        values = value.get("plan", [value]) if isinstance(value, dict) else []
+        for number, one in enumerate(values if isinstance(values, list) else [], 1):
+            name = tenant.plan.new_id()
+            seed = partial(tenant.dice.seed, name)
+            try:
+                made.append(read_entry(one, control.backend.contracts, id=name, seed=seed))
+            except ScenarioError as error:
+                where = f"entry {number}: " if "plan" in value else ""
+                raise ProblemError(400, "Not valid", f"{where}{error}") from None
+
+    await read_json(request, "PlanChange", first=read)
     try:
-        if len(set(names)) < len(names):
-            raise ScenarioError("two entries have the same id")
-        plan.check(made)
+        tenant.plan.check(made)
     except ScenarioError as error:
         raise ProblemError(409, "No room", str(error)) from None
     for one in made:
-        plan.add(one)
+        tenant.plan.add(one)
     return ok({"plan": [one.to_json() for one in made]}, 201)
 
 

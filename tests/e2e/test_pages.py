@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("README.md", "docs/admin.md", "docs/lint.md", "docs/serve.md")
+PAGES = ("README.md", "docs/admin.md", "docs/limits.md", "docs/lint.md", "docs/serve.md")
 MISSING = [program for program in ("bash", "curl", "grep", "ffprobe") if shutil.which(program) is None]
 RETRIES = 50
 """How often a command is run again: a minute of the server's takes ten milliseconds, a curl about as long."""

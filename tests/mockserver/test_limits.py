@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 import pytest
 
 from mockserver import limits
-from mockserver.limits import Quota, Windows, account_view, quotas, reserved, settle, settle_all
-from mockserver.store import Account, MemoryStore
+from mockserver.limits import Quota, Windows, account_view, quotas
+from mockserver.store import Account
 from tests.mock import NOON
-from tests.mockserver.test_tasks import COURSE, FAILING, task
 from tests.providers import LIBRARY, contract
-from validator.contract.model import Limit
+from validator.contract.model import Limit, Money
 
 KEY = "toy:key-1"
 
@@ -89,6 +85,23 @@ def test_headers_show_what_is_left_and_when_it_begins_again() -> None:
     assert {one.reset for one in views} == {NOON + 60_000}
 
 
+def test_the_wait_is_the_time_until_the_window_ends_in_whole_seconds() -> None:
+    windows, quota = Windows(), requests(1, 60_000)
+
+    views = [windows.count(KEY, (quota,), NOON + at)[1] for at in (0, 1_000, 1_001, 59_999)]
+
+    assert [one.wait for one in views] == [60_000, 59_000, 59_000, 1_000]
+
+
+def test_of_several_windows_the_wait_is_that_of_the_one_exceeded() -> None:
+    windows, burst, long = Windows(), requests(9, 1_000), requests(1, 60_000)
+
+    views = [windows.count(KEY, (burst, long), NOON + at)[1] for at in (0, 0)]
+
+    assert [one.wait for one in views] == [1_000, 60_000]
+    assert [one.remaining for one in views] == [8, 7]
+
+
 def test_accounts_do_not_share_a_window() -> None:
     windows, quota = Windows(), requests(1, 60_000)
 
@@ -134,83 +147,8 @@ def test_a_flood_of_accounts_does_not_fill_the_memory(monkeypatch: pytest.Monkey
 # --- credits ----------------------------------------------------------------------------------------------
 
 
-def account_with(*tasks: Any) -> tuple[MemoryStore, Account]:
-    store = MemoryStore()
-    account = store.account("default", KEY, NOON)
-    for one in tasks:
-        store.add("default", one, ())
-        account.open[one.id] = one
-    return store, account
-
-
-def operations() -> Any:
-    return contract("toy").operations
-
-
-def test_what_ended_well_is_taken_and_what_failed_is_let_go() -> None:
-    good, bad, running = (
-        task(id="good"),
-        task(id="bad", timeline=FAILING),
-        task(id="on", created=NOON + 9_000),
-    )
-    store, account = account_with(good, bad, running)
-
-    settle_all(store, "default", KEY, account, operations(), NOON + 12_000)
-
-    assert account.used == 2.5
-    assert list(account.open) == ["on"]
-    assert (good.is_settled, bad.is_settled, running.is_settled) == (True, True, False)
-    assert reserved(account) == 2.5
-
-
-def test_the_quick_look_stops_at_the_first_that_still_runs() -> None:
-    long, short = task(id="long"), task(id="short", timeline=FAILING)
-    store, account = account_with(long, short)
-
-    settle(store, "default", KEY, account, operations(), NOON + 5_000)
-
-    assert list(account.open) == ["long", "short"]
-    assert account.settled_until == NOON + 12_000
-
-
-def test_the_quick_look_takes_what_has_ended() -> None:
-    store, account = account_with(task(id="a"), task(id="b"))
-
-    settle(store, "default", KEY, account, operations(), NOON + 12_000)
-
-    assert (account.used, account.open) == (5.0, {})
-
-
-def test_a_quick_look_too_early_looks_at_nothing() -> None:
-    store, account = account_with(task(id="a", timeline=FAILING))
-    account.settled_until = NOON + 60_000
-
-    settle(store, "default", KEY, account, operations(), NOON + 59_999)
-    assert list(account.open) == ["a"]
-
-    settle(store, "default", KEY, account, operations(), NOON + 60_000)
-    assert list(account.open) == []
-
-
-def test_a_task_that_only_a_hand_moves_is_looked_at_again_in_a_second() -> None:
-    store, account = account_with(task(id="a", timeline=COURSE[:1]))
-
-    settle(store, "default", KEY, account, operations(), NOON + 500)
-
-    assert account.settled_until == NOON + 1_500
-
-
-def test_a_task_without_a_price_takes_nothing() -> None:
-    store, account = account_with(task(price=None))
-
-    settle_all(store, "default", KEY, account, operations(), NOON + 60_000)
-
-    assert (account.used, reserved(account)) == (0, 0)
-
-
 def test_an_account_shows_what_is_reserved_as_used() -> None:
-    _, account = account_with(task(id="a", price=1.0), task(id="b", price=2.5))
-    account.used = 4.0
+    account = Account(opened=NOON, used=4.0, reserved=3.5)
     quota = quotas(contract("toy"), {}).credits
 
     seen = account_view(KEY, account, quota)
@@ -226,11 +164,9 @@ def test_an_account_never_shows_less_than_nothing() -> None:
     assert account_view(KEY, account, None).total == 0
 
 
-def test_a_thousand_small_prices_add_up_exactly() -> None:
-    tasks = [task(id=str(index), price=0.1) for index in range(1_000)]
-    store, account = account_with(*tasks)
+def test_an_account_shows_what_is_left_in_money_where_a_unit_has_a_worth() -> None:
+    quota = quotas(contract("toy"), {}).credits
+    account = Account(opened=NOON, used=1.5)
 
-    settle_all(store, "default", KEY, account, operations(), NOON + 60_000)
-
-    assert account.used == 100.0
-    asyncio.run(store.committed())
+    assert account_view(KEY, account, quota, Money(currency="EUR", per_unit=0.5, decimals=2)).money == 9.25
+    assert account_view(KEY, account, quota).money is None

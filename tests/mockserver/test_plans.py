@@ -1,89 +1,484 @@
-"""What is said of plans and wishes: which were met, which were not, and why."""
+"""Who meets which scenario: wishes in a header or a text, plans, draws; what is said of those that are not met."""
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from tests.mock import KEY, Mock
+import pytest
 
-CLIPS = "/toy/api/clips"
+from mockserver.app import load_contracts
+from mockserver.cli import read_plan
+from mockserver.ids import uniform
+from mockserver.plans import MOST_ENTRIES
+from mockserver.scenarios import SCENARIOS
+from mockserver.settings import SettingError, Settings
+from mockserver.store import SqliteStore
+from tests.mock import HOOK, KEY, Mock, Reply
 
 
-def asked(mock: Mock, wish: str = "", *, target: str = CLIPS, method: str = "POST") -> Any:
-    body = {"prompt": "a boat"} if method == "POST" else None
-    return mock.call(method, target, json=body, headers={"x-toy-key": KEY, "prefer": wish})
+def asked(mock: Mock, wish: str, **more: Any) -> Reply:
+    """Ask the toy for a clip with a Prefer header."""
+    return mock.create(headers={"prefer": wish}, **more)
 
 
-def test_a_key_that_was_revoked_earlier_is_no_preference_of_the_request_that_is_refused() -> None:
+def plan(mock: Mock, *entries: dict[str, Any], tenant: str = "") -> list[dict[str, Any]]:
+    """Add entries to the plan."""
+    made: list[dict[str, Any]] = mock.admin(
+        "POST", "/scenarios", {"plan": list(entries)}, tenant=tenant, status=201
+    )["plan"]
+    return made
+
+
+def met(mock: Mock) -> list[int]:
+    """Return how many requests met each entry of the plan."""
+    return [one["met"] for one in mock.admin("GET", "/scenarios")["plan"]]
+
+
+def read(file: Path) -> Any:
+    """Return the entries of a plan in a file."""
+    with file.open("rb") as opened:
+        return read_plan(opened)
+
+
+# --- a header, a text -------------------------------------------------------------------------------------
+
+
+def test_after_and_times_count_requests_of_one_account_to_one_path() -> None:
     with Mock() as mock:
-        asked(mock, "scenario=key-revoked-midway; reads=0")
-        refused = asked(mock)
+        wish = "scenario=rate-limited; after=1; times=2"
+        codes = [asked(mock, wish).status for _ in range(5)]
+        other = [asked(mock, wish, key="toy-key-2").status for _ in range(2)]
 
-    assert 401 == refused.status
-    assert "key-revoked-midway" == refused.headers["x-mock-scenario"]
-    assert "preference-applied" not in refused.headers
+    assert codes == [200, 429, 429, 200, 200]
+    assert other == [200, 429]
 
 
-def test_a_request_that_after_or_times_leave_out_is_told_so() -> None:
+def test_a_text_asks_where_no_header_can_be_set() -> None:
     with Mock() as mock:
-        first, second, third = (asked(mock, "scenario=rate-limited; after=1; times=1") for _ in range(3))
+        reply = mock.create(prompt="a boat [[scenario:rate-limited]]")
+        task = mock.clip(name="[[scenario:stuck-processing]]")
+        mock.wait(3600)
 
-    note = "rate-limited was not applied: after and times leave this one out"
-    assert [200, 429, 200] == [one.status for one in (first, second, third)]
-    assert [note, note] == [one.headers["x-mock-note"] for one in (first, third)]
+        assert reply.status == 429
+        assert reply.headers["x-mock-scenario"] == "rate-limited"
+        assert "preference-applied" not in reply.headers
+        assert mock.state(task) == "working"
 
 
-def test_an_invalid_read_names_its_parameter() -> None:
-    with Mock("kling") as mock:
-        reply = mock.call(
-            "GET",
-            "/kling/v1/videos/text2video/order-1",
-            headers={"authorization": "Bearer " + 32 * "k", "prefer": "scenario=invalid"},
+def test_a_text_has_parameters_too() -> None:
+    with Mock() as mock:
+        reply = mock.create(prompt="[[scenario:rate-limited;retry-after=9]]")
+
+    assert (reply.status, reply.headers["retry-after"]) == (429, "9")
+
+
+def test_several_scenarios_of_different_groups_are_met_at_once() -> None:
+    with Mock() as mock:
+        reply = asked(mock, "scenario=slow; factor=2, scenario=wrong-content-type; type=text/plain")
+
+        assert reply.status == 200
+        assert reply.headers["content-type"] == "text/plain"
+        assert "slow; factor=2" in reply.headers["x-mock-scenario"]
+        assert reply.headers["preference-applied"] == "scenario=slow, scenario=wrong-content-type"
+        mock.wait(13)
+        assert mock.state(reply.json["clip"]["id"]) == "working"
+
+
+def test_of_one_group_the_first_counts_and_the_other_is_told() -> None:
+    with Mock() as mock:
+        reply = asked(mock, "scenario=maintenance, scenario=rate-limited")
+
+    assert reply.status != 429
+    assert reply.headers["x-mock-note"] == "rate-limited was not applied: maintenance came first"
+
+
+@pytest.mark.parametrize(
+    ("wish", "note"),
+    [
+        (
+            "scenario=moderation-lat",
+            "there is no scenario 'moderation-lat' (did you mean 'moderation-late'?)",
+        ),
+        ("scenario=late", "callback-late"),
+        ("scenario", "there is no scenario ''"),
+        ("scenario=slow; faktor=2", "slow has no parameter 'faktor' (did you mean 'factor'?)"),
+        ("scenario=slow; factor=fast", "factor 'fast': write a number from 0.01 to 100000"),
+        ("scenario=slow; factor=nan", "factor 'nan'"),
+        ("scenario=slow; times=0", "times 0: must be at least 1"),
+        ("scenario=slow; after=-1", "after '-1': write a whole number"),
+        ("scenario=latency; shape=square", "shape 'square'"),
+        ("scenario=internal-error; accepted=maybe", "accepted 'maybe': write yes or no"),
+        ("scenario=callback-lost", "the request names no address for callbacks"),
+        ("scenario=canceled", "no state of this provider is canceled"),
+    ],
+)
+def test_what_cannot_be_met_is_told_and_changes_nothing(wish: str, note: str) -> None:
+    with Mock() as mock:
+        reply = asked(mock, wish)
+
+    assert reply.status == 200
+    assert note in reply.headers["x-mock-note"]
+    assert "x-mock-scenario" not in reply.headers
+    assert "preference-applied" not in reply.headers
+
+
+def test_a_scenario_for_creates_cannot_be_met_by_a_read() -> None:
+    with Mock() as mock:
+        task = mock.clip()
+        reply = mock.get(f"/toy/api/clips/{task}", x_toy_key=KEY, prefer="scenario=stuck-processing")
+
+    assert reply.status == 200
+    assert "it is met by operations that create" in reply.headers["x-mock-note"]
+
+
+def test_a_request_that_is_refused_anyway_meets_no_scenario_of_a_task() -> None:
+    with Mock() as mock:
+        reply = asked(mock, "scenario=slow", seconds="7")
+
+    assert reply.status == 400
+    assert reply.headers["x-mock-note"] == "slow was not applied: the request is refused anyway"
+    assert "x-mock-scenario" not in reply.headers
+
+
+def test_quoted_commas_belong_to_the_value() -> None:
+    with Mock() as mock:
+        reply = asked(mock, 'foo="a,code=429", bar="x\\", scenario=maintenance"')
+
+    assert reply.status == 200
+    assert reply.headers["x-mock-note"] == "nothing of Prefer was applied"
+
+
+def test_without_a_good_key_nothing_is_met() -> None:
+    with Mock() as mock:
+        reply = mock.call("POST", "/toy/api/clips", json={"prompt": "x"}, headers={"prefer": "scenario=slow"})
+
+    assert reply.status == 401
+    assert "x-mock-scenario" not in reply.headers
+
+
+def test_every_scenario_can_be_asked_of_every_operation_and_nobody_falls_over() -> None:
+    with Mock("toy", log="off") as mock:
+        for name in SCENARIOS:
+            for method, path, body in (
+                ("POST", "/toy/api/clips", {"prompt": "a boat", "hook": HOOK}),
+                ("GET", "/toy/api/clips/clip-unknown", None),
+                ("GET", "/toy/api/clips", None),
+                ("GET", "/toy/api/wallet?since=1", None),
+                ("HEAD", "/toy/api/clips", None),
+            ):
+                headers = {"x-toy-key": KEY, "prefer": f"scenario={name}"}
+                try:
+                    reply = mock.call(method, f"/t/{name}{path}", json=body, headers=headers)
+                except ConnectionError as error:
+                    assert "scenario" in str(error), name
+                    continue
+                except AssertionError as error:
+                    # Cut in the middle: what the header promises did not come.
+                    assert name == "truncated-body", (name, error)
+                    continue
+                expected = SCENARIOS[name].refusals or name == "html-error-page"
+                assert reply.status < 500 or expected, (name, reply)
+                told = [one for one in ("x-mock-scenario", "x-mock-note") if one in reply.headers]
+                assert told, (name, method, path)
+
+
+# --- plans ------------------------------------------------------------------------------------------------
+
+
+def test_the_next_matching_requests_meet_the_entry() -> None:
+    with Mock() as mock:
+        plan(mock, {"scenario": "rate-limited", "match": {"role": "read"}, "after": 1, "times": 2})
+        task = mock.clip()
+        codes = [mock.read(task).status for _ in range(5)]
+
+        assert codes == [200, 429, 429, 200, 200]
+        assert met(mock) == [2]
+
+
+@pytest.mark.parametrize(
+    ("match", "hits"),
+    [
+        ({"provider": "toy"}, True),
+        ({"operation": "createClip"}, True),
+        ({"operation": "getClip"}, False),
+        ({"role": "list"}, False),
+        ({"body": {"/prompt": "a boat"}}, True),
+        ({"body": {"/prompt": "a ship"}}, False),
+        ({"body": {"/prompt": "a boat", "/name": "x"}}, False),
+        ({"body": {"/masks/0/mask": "x"}}, False),
+    ],
+)
+def test_an_entry_matches_what_it_says(match: dict[str, Any], hits: bool) -> None:
+    with Mock() as mock:
+        plan(mock, {"scenario": "rate-limited", "match": match})
+
+        assert (mock.create().status == 429) is hits
+        assert met(mock) == [int(hits)]
+
+
+def test_an_entry_for_an_account_leaves_others_alone() -> None:
+    with Mock() as mock:
+        mock.create()
+        account = mock.admin("GET", "/requests")["requests"][0]["account"]
+        plan(mock, {"scenario": "rate-limited", "match": {"account": account}})
+
+        assert mock.create().status == 429
+        assert mock.create(key="toy-key-2").status == 200
+
+
+def test_a_plan_belongs_to_its_tenant() -> None:
+    with Mock() as mock:
+        plan(mock, {"scenario": "rate-limited"}, tenant="one")
+
+        assert mock.create(base="/t/one/toy/api").status == 429
+        assert mock.create(base="/t/two/toy/api").status == 200
+
+
+def test_a_request_that_asks_for_itself_is_not_matched_against_the_plan() -> None:
+    with Mock() as mock:
+        plan(mock, {"scenario": "rate-limited", "times": 1})
+
+        assert asked(mock, "scenario=success").status == 200
+        assert mock.create().status == 429
+
+
+def test_entries_of_different_groups_are_met_together_and_none_is_used_up_in_vain() -> None:
+    with Mock() as mock:
+        plan(
+            mock,
+            {"scenario": "slow", "times": 1},
+            {"scenario": "stuck-processing", "times": 1},
+            {"scenario": "wrong-content-type", "times": 1},
         )
+        first, second = mock.create(), mock.create()
 
-    assert "id value 'order-1' is invalid" == reply.json["message"]
-
-
-def test_a_plan_that_cannot_be_met_says_what_stands_against_it() -> None:
-    with Mock("kling") as mock:
-        refused = mock.post("/__admin/scenarios", {"scenario": "canceled"})
-
-    assert "no request can meet canceled so: no state of this provider is canceled" == refused.json["detail"]
+        assert first.headers["content-type"] == "text/html"
+        assert "slow" in first.headers["x-mock-scenario"]
+        assert "stuck-processing" in second.headers["x-mock-scenario"]
+        assert met(mock) == [1, 1, 1]
 
 
-def test_a_run_is_repeated_by_its_seed_whatever_the_entry_is_called() -> None:
-    chaos = {"chaos": {"weights": {"empty-body": 1, "internal-error": 1}, "seed": 7}, "probability": 0.5}
+def test_an_entry_that_cannot_be_met_by_a_request_is_not_used_up() -> None:
     with Mock() as mock:
-        mock.post("/__admin/scenarios", chaos)
-        first = [asked(mock) for _ in range(20)]
-        mock.call("DELETE", "/__admin/scenarios")
-        mock.post("/__admin/scenarios", chaos | {"id": "again"})
-        second = [asked(mock) for _ in range(20)]
+        plan(mock, {"scenario": "moderation-late", "times": 1})
+        task = mock.clip(name="first")
+        mock.wait(20)
 
-    told = [one.headers.get("x-mock-scenario", "").replace("plan=again", "plan=plan-1") for one in second]
-    assert [one.headers.get("x-mock-scenario", "") for one in first] == told
-    assert len(set(told)) > 5
+        assert mock.state(task) == "broken"
+        assert mock.read(task).json["clip"]["why"] == "Not a nice clip"
+        assert met(mock) == [1]
 
 
-def test_a_run_goes_on_from_any_draw() -> None:
-    chaos = {"weights": {"empty-body": 1, "internal-error": 1}, "seed": 7}
+def test_one_entry_is_taken_away_then_all() -> None:
     with Mock() as mock:
-        mock.post("/__admin/scenarios", {"chaos": chaos, "probability": 0.5})
-        whole = [asked(mock).headers.get("x-mock-scenario") for _ in range(20)]
-        mock.call("DELETE", "/__admin/scenarios")
-        mock.post("/__admin/scenarios", {"id": "plan-1", "chaos": chaos | {"draw": 11}, "probability": 0.5})
-        rest = [asked(mock).headers.get("x-mock-scenario") for _ in range(10)]
+        first, _ = plan(mock, {"scenario": "rate-limited", "id": "mine"}, {"scenario": "slow"})
+        assert mock.create().status == 429
+        mock.admin("DELETE", f"/scenarios/{first['id']}", status=204)
+        reply = mock.create()
+        mock.admin("DELETE", "/scenarios", status=204)
 
-    assert whole[10:] == rest
+        assert first["id"] == "mine"
+        assert "slow" in reply.headers["x-mock-scenario"]
+        assert "x-mock-scenario" not in mock.create().headers
+        mock.admin("DELETE", "/scenarios/mine", status=404)
 
 
-def test_latency_without_an_upper_end_is_drawn_from_once_to_twice_the_least() -> None:
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"scenario": "rate-limitd"}, "did you mean 'rate-limited'"),
+        ({"scenario": "slow", "with": {"factor": 0}}, "factor '0'"),
+        ({"scenario": "slow", "match": {"provider": "toi"}}, "no provider 'toi' here (toy)"),
+        ({"scenario": "slow", "match": {"operation": "createClips"}}, "did you mean 'createClip'"),
+        ({"scenario": "slow", "match": {"role": "read"}}, "no request can meet slow so"),
+        ({"scenario": "canceled"}, "no request can meet canceled so: no state of this provider is canceled"),
+        ({"scenario": "slow", "match": {"body": {"prompt": 1}}}, "is no JSON Pointer"),
+        ({"chaos": {"weights": {"slow": 0}}}, "one weight at least must be above 0"),
+        ({"chaos": {"weights": {"slo": 1}}}, "did you mean 'slow'"),
+        ({"scenario": "slow", "chaos": {}}, "an entry has either a scenario or chaos"),
+        ({}, "an entry has either a scenario or chaos"),
+        ({"scenario": "slow", "probability": 2}, "probability: write a number from 0 to 1"),
+        ({"scenario": "slow", "with": {"factor": [2]}}, "factor '[2]': write a number"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_as_a_whole(entry: dict[str, Any], sentence: str) -> None:
     with Mock() as mock:
-        taken = []
-        for _ in range(20):
-            start = mock.wall()
-            asked(mock, "scenario=latency; shape=uniform; seconds=1")
-            taken.append(mock.wall() - start)
+        refused = mock.admin("POST", "/scenarios", {"plan": [{"scenario": "slow"}, entry]}, status=400)
+        alone = mock.admin("POST", "/scenarios", entry, status=400)
 
-    assert all(1_000 <= one <= 2_001 for one in taken)
-    assert len(set(taken)) > 10
+        assert mock.admin("GET", "/scenarios")["plan"] == []
+    assert f"entry 2: {alone['detail']}" == refused["detail"]
+    assert sentence in alone["detail"]
+
+
+def test_there_is_room_for_so_many_entries() -> None:
+    with Mock() as mock:
+        many = [{"scenario": "slow"}] * MOST_ENTRIES
+        plan(mock, *many)
+
+        mock.admin("POST", "/scenarios", {"scenario": "slow"}, status=409)
+        assert len(mock.admin("GET", "/scenarios")["plan"]) == MOST_ENTRIES
+
+
+def test_a_reset_begins_with_the_plan_of_the_start_again() -> None:
+    with Mock(plan=[{"scenario": "rate-limited", "times": 1}]) as mock:
+        plan(mock, {"scenario": "maintenance", "id": "later"})
+        before = [mock.create().status for _ in range(2)]
+        mock.admin("POST", "/reset")
+        after = [mock.create().status for _ in range(2)]
+
+        assert before[0] == 429
+        assert before[1] != 200
+        assert after == [429, 200]
+
+
+# --- plans of a file --------------------------------------------------------------------------------------
+
+
+def test_a_file_holds_the_plan_of_every_tenant(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text("plan:\n  - {scenario: rate-limited, match: {role: create}, times: 1}\n")
+    with Mock(plan=read(file)) as mock:
+        codes = [
+            mock.create(base=f"/t/{tenant}/toy/api").status for tenant in ("one", "two") for _ in range(2)
+        ]
+
+    assert codes == [429, 200, 429, 200]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "not readable as YAML"),
+        ("plan: 3", "write a list of entries"),
+        ("nothing: []", "write a list of entries"),
+        ("- {scenario: slw}", "--plan, entry 1: there is no scenario 'slw'"),
+        ("- {scenario: slow}\n- {scenario: slow, wth: {}}", "--plan, entry 2: an entry has no 'wth'"),
+        ("- slow", "--plan, entry 1: an entry is an object"),
+    ],
+)
+def test_a_file_that_is_no_plan_is_told_before_the_start(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(text)
+
+    with pytest.raises(SettingError) as caught:
+        load_contracts(Settings(plan=read(file)))
+
+    assert sentence in str(caught.value)
+
+
+# --- chaos ------------------------------------------------------------------------------------------------
+
+
+def chaotic(mock: Mock, count: int = 200, **more: Any) -> list[str]:
+    """Send requests through chaos; return what each met."""
+    weights = {"rate-limited": 3, "empty-body": 1}
+    plan(mock, {"id": "storm", "chaos": {"weights": weights, "seed": 7} | more, "probability": 0.5})
+    return [mock.create().headers.get("x-mock-scenario", "") for _ in range(count)]
+
+
+def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
+    with Mock() as one, Mock(seed=99) as two, Mock() as three:
+        first, second, third = chaotic(one), chaotic(two), chaotic(three, seed=8)
+
+    assert first == second != third
+
+
+def test_draws_keep_to_weights_and_probability() -> None:
+    with Mock(log="off") as mock:
+        drawn = Counter(one.partition(";")[0] for one in chaotic(mock, 2_000))
+
+    assert 850 < drawn[""] < 1_150
+    assert 2 < drawn["rate-limited"] / drawn["empty-body"] < 4.5
+
+
+def test_a_draw_says_its_number_and_can_be_repeated_alone() -> None:
+    with Mock() as mock:
+        all_of_them = chaotic(mock)
+        late = next(one for one in reversed(all_of_them) if one)
+        number = int(late.rpartition("draw=")[2])
+    with Mock() as again:
+        (repeated, *_) = chaotic(again, 1, draw=number)
+
+    assert late == repeated
+    assert f"plan=storm; seed=7; draw={number}" in late
+    assert all_of_them[number - 1] == late
+
+
+def test_chaos_of_everything_never_ends_in_an_error_of_ours() -> None:
+    with Mock(log="off") as mock:
+        plan(mock, {"chaos": {"seed": 3}})
+        seen = set()
+        for _ in range(400):
+            try:
+                reply = mock.create(hook=HOOK)
+            except (ConnectionError, AssertionError):
+                continue
+            seen.add(reply.headers.get("x-mock-scenario", "").partition(";")[0])
+
+    assert len(seen) > 25
+    assert "success" not in seen
+    assert "failed" not in mock.log.getvalue()
+
+
+def test_a_seed_that_nobody_gave_is_told() -> None:
+    with Mock() as mock:
+        (made,) = plan(mock, {"chaos": {}})
+
+    assert made["chaos"]["seed"] > 0
+
+
+def test_draws_are_even() -> None:
+    values = [uniform("seed", number) for number in range(4_000)]
+
+    assert all(0 <= value < 1 for value in values)
+    assert 0.48 < sum(values) / len(values) < 0.52
+
+
+# --- a task keeps its scenarios ---------------------------------------------------------------------------
+
+
+def test_what_a_task_was_asked_to_meet_survives_a_restart(tmp_path: Path) -> None:
+    file = str(tmp_path / "store.db")
+    with Mock(store=SqliteStore(file)) as mock:
+        task = mock.create(headers={"prefer": "scenario=poll-404-then-ok; reads=3"}).json["clip"]["id"]
+        first = mock.read(task).status
+    with Mock(store=SqliteStore(file), wall=mock.wall) as mock:
+        later = [mock.read(task).status for _ in range(3)]
+
+    assert (first, later) == (404, [404, 404, 200])
+
+
+def test_moved_by_reads_a_task_keeps_its_course() -> None:
+    with Mock(progress="polls", polls_per_step=1) as mock:
+        back = mock.create(headers={"prefer": "scenario=status-goes-back"}).json["clip"]["id"]
+        stuck = mock.create(headers={"prefer": "scenario=stuck-processing"}).json["clip"]["id"]
+        slow = mock.create(headers={"prefer": "scenario=slow"})
+
+        assert [mock.state(back) for _ in range(5)] == ["working", "waiting", "working", "done", "done"]
+        assert [mock.state(stuck) for _ in range(4)] == ["working"] * 4
+        assert "no task moves by time here" in slow.headers["x-mock-note"]
+
+
+def test_the_admin_api_frees_a_task_that_is_stuck() -> None:
+    with Mock() as mock:
+        task = mock.create(headers={"prefer": "scenario=stuck-processing"}).json["clip"]["id"]
+        mock.wait(100)
+
+        mock.move(task, outcome="success")
+
+        assert mock.state(task) == "done"
+
+
+def test_the_same_seed_gives_the_same_bytes_with_scenarios_as_well() -> None:
+    def run() -> list[tuple[int, bytes]]:
+        with Mock() as mock:
+            plan(mock, {"chaos": {"weights": {"unknown-extra-fields": 1, "invalid": 1}}, "probability": 0.4})
+            replies = [mock.create(name=f"n{n}", hook=HOOK) for n in range(20)]
+            mock.wait(60)
+            calls = [(call.at, call.body) for call in mock.receivers.calls]
+            return [(one.status, one.body) for one in replies] + calls
+
+    assert run() == run()

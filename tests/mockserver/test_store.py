@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from mockserver import store as module
 from mockserver.deliveries import Attempt, Delivery
-from mockserver.store import ClockState, MemoryStore, SqliteStore, Store, StoreError, open_store
+from mockserver.store import ClockState, MemoryStore, SqliteStore, Store, StoreError, _dump_task, open_store
 from mockserver.tasks import move
 from tests.mock import NOON
 from tests.mockserver.test_tasks import SHAPE, lifecycle, task
@@ -306,14 +307,70 @@ def test_settling_takes_an_amount_and_closes_the_task(store: Store) -> None:
     made = task(id="t0", price=2.5)
     account = store.account("default", ONE, NOON)
     store.add("default", made, ())
-    account.open["t0"] = made
+    store.hold("default", made)
+    assert (account.used, account.reserved, account.spent) == (0, 2.5, 2.5)
 
-    store.settle("default", ONE, made, 2.5)
+    store.settle("default", made, 2.5, "success")
 
-    assert (account.used, account.open) == (2.5, {})
+    assert (account.used, account.reserved, account.open) == (2.5, 0, {})
+    assert (account.succeeded, account.failed, account.canceled) == (1, 0, 0)
     kept = store.get("default", "t0")
     assert kept is not None
     assert kept.is_settled
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counts"), [("failure", (0, 1, 0)), ("canceled", (0, 0, 1)), (None, (0, 0, 0))]
+)
+def test_a_price_that_was_taken_at_once_is_given_back(
+    store: Store, outcome: str | None, counts: tuple[int, int, int]
+) -> None:
+    made = task(id="t0", price=2.5, is_charged=True)
+    account = store.account("default", ONE, NOON)
+    store.add("default", made, ())
+    store.hold("default", made)
+    assert (account.used, account.reserved) == (2.5, 0)
+
+    store.settle("default", made, 0.0, outcome)
+
+    assert (account.used, account.reserved, account.open) == (0, 0, {})
+    assert counts == (account.succeeded, account.failed, account.canceled)
+
+
+def test_a_task_is_booked_once_however_often_it_is_told(store: Store) -> None:
+    made = task(id="t0", price=2.5)
+    account = store.account("default", ONE, NOON)
+    store.add("default", made, ())
+
+    for _ in range(2):
+        store.hold("default", made)
+    assert account.spent == 2.5
+    for _ in range(2):
+        store.settle("default", made, 2.5, "success")
+
+    assert (account.used, account.reserved, account.succeeded) == (2.5, 0, 1)
+
+
+def test_a_tenant_has_its_accounts_and_no_other_ones(store: Store) -> None:
+    store.account("default", ONE, NOON)
+    store.account("default", OTHER, NOON)
+    store.account("ci", ONE, NOON)
+
+    assert {ONE, OTHER} == set(store.accounts("default"))
+    assert {} == store.accounts("nobody")
+    assert {("default", ONE), ("default", OTHER), ("ci", ONE)} == {one[:2] for one in store.held()}
+
+
+def test_the_oldest_task_of_an_operation_is_known_by_its_time(store: Store) -> None:
+    assert store.oldest("default", ONE, CREATE) is None
+    fill(store, 3)
+    first = store.oldest("default", ONE, CREATE)
+    assert first is not None
+
+    store.forget("default", ONE, CREATE, first + 1)
+
+    assert first < (store.oldest("default", ONE, CREATE) or 0)
+    assert store.oldest("default", ONE, COPY) is None
 
 
 def test_a_saved_task_is_the_one_its_account_holds(store: Store) -> None:
@@ -460,8 +517,9 @@ def test_a_reset_forgets_one_tenant_and_leaves_the_others(store: Store) -> None:
         store.add(tenant, task(id="t0"), (("/name", "a"),))
         store.add_delivery(tenant, delivery("d0"))
         account = store.account(tenant, ONE, NOON)
-        account.open["t0"] = task(id="t0")
-        store.settle(tenant, ONE, account.open["t0"], 2.5)
+        account.hold(task(id="t0"))
+        store.settle(tenant, account.open["t0"], 2.5, "success")
+        store.save_quotas(tenant, ONE, {"credits": 3.0})
 
     store.reset("ci")
 
@@ -472,6 +530,7 @@ def test_a_reset_forgets_one_tenant_and_leaves_the_others(store: Store) -> None:
     assert store.account("ci", ONE, NOON + 9).used == 0
     assert store.page("ci", ONE, (CREATE,), 0, 9) == []
     assert set(store.tenants()) == {"default"}
+    assert store.quotas() == {"default": {ONE: {"credits": 3.0}}}
     assert store.find("default", ONE, "/name", "a") is not None
     assert store.account("default", ONE, NOON + 9).used == 2.5
     assert [one.id for one in store.deliveries("default")] == ["d0"]
@@ -624,8 +683,11 @@ def test_a_file_opened_again_has_kept_everything(file: Path) -> None:
     first.add("default", open_task, (("/name", "a"),))
     first.add("default", ended, ())
     account = first.account("default", ONE, NOON)
-    account.open |= {"t0": open_task, "t1": ended}
-    first.settle("default", ONE, ended, 2.5)
+    for one in (open_task, ended):
+        account.hold(one)
+    first.settle("default", ended, 2.5, "success")
+    first.save_quotas("default", ONE, {"credits": 9.0, "requests": 2.0})
+    first.save_quotas("default", ONE, {"credits": 5.5})
     sent = delivery("d0", body=b"{}", status="delivered", next_at=None)
     sent.attempts = (Attempt(at=NOON, status=200, error="", took_ms=3, headers=(("A", "b"),)),)
     first.add_delivery("default", sent)
@@ -640,6 +702,8 @@ def test_a_file_opened_again_has_kept_everything(file: Path) -> None:
     assert (again.find("default", ONE, "/name", "a"), again.count()) == (open_task, 2)
     kept = again.account("default", ONE, NOON + 99)
     assert (kept.opened, kept.used, kept.open) == (NOON, 2.5, {"t0": open_task})
+    assert (kept.reserved, kept.succeeded) == (1.5, 1)
+    assert again.quotas() == {"default": {ONE: {"credits": 5.5}}}
     assert list(again.deliveries("default")) == before
     assert [one.id for one in again.open_deliveries("default")] == ["d1"]
     again.add("default", task(id="t2", created=NOON + 2), ())
@@ -648,6 +712,60 @@ def test_a_file_opened_again_has_kept_everything(file: Path) -> None:
     assert page(again, 0, 9) == ["t2", "t1", "t0"]
     assert later.number == 3
     again.close()
+
+
+def test_accounts_of_a_file_are_listed_before_they_are_asked_for(file: Path) -> None:
+    first = SqliteStore(str(file))
+    first.add("default", task(id="t0", price=2.5, is_charged=True), ())
+    first.account("default", ONE, NOON)
+    first.account("default", OTHER, NOON)
+    first.close()
+
+    again = SqliteStore(str(file))
+
+    assert [] == list(again.held())
+    assert {ONE: {"t0"}, OTHER: set()} == {
+        name: set(held.open) for name, held in again.accounts("default").items()
+    }
+    assert again.accounts("default")[ONE].reserved == 0, "its price is taken already"
+    again.close()
+
+
+_FORMAT_1 = """
+CREATE TABLE task (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  tenant TEXT NOT NULL, id TEXT NOT NULL, account TEXT NOT NULL, operation TEXT NOT NULL,
+  place INTEGER NOT NULL, created INTEGER NOT NULL, is_open INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE TABLE name (
+  tenant TEXT NOT NULL, account TEXT NOT NULL, pointer TEXT NOT NULL, value TEXT NOT NULL,
+  task_id TEXT NOT NULL, PRIMARY KEY (tenant, account, pointer, value)) WITHOUT ROWID;
+CREATE TABLE account (
+  tenant TEXT NOT NULL, account TEXT NOT NULL, opened INTEGER NOT NULL, used REAL NOT NULL,
+  PRIMARY KEY (tenant, account)) WITHOUT ROWID;
+PRAGMA user_version=1;
+"""
+"""The tables of the first format in which accounts are kept, as they were."""
+
+
+def test_a_file_of_the_first_format_is_taken_over(file: Path) -> None:
+    old = sqlite3.connect(file)
+    old.executescript(_FORMAT_1)
+    record = orjson.loads(_dump_task(task(id="t0", price=1.5)))
+    del record["is_charged"]
+    old.execute("INSERT INTO account VALUES ('default', ?, ?, 7.5)", (ONE, NOON))
+    old.execute(
+        "INSERT INTO task VALUES (1, 'default', 't0', ?, ?, 1, ?, 1, ?)",
+        (ONE, CREATE, NOON, orjson.dumps(record)),
+    )
+    old.commit()
+    old.close()
+
+    for _ in range(2):
+        store = SqliteStore(str(file))
+        account = store.account("default", ONE, NOON + 9)
+        assert (account.used, account.reserved, set(account.open)) == (7.5, 1.5, {"t0"})
+        assert (account.succeeded, account.opened) == (0, NOON)
+        store.close()
 
 
 def test_a_page_is_right_before_anything_is_written(file: Path) -> None:

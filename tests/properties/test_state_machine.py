@@ -655,6 +655,28 @@ class Machine(RuleBasedStateMachine):
                 assert self.credits is not None
                 assert reply.json == {"total": self.credits, "left": self.credits - spent}
 
+    @invariant()
+    def the_costs_are_those_of_the_tasks(self) -> None:
+        for tenant, world in self.worlds.items():
+            now = self.now(tenant)
+            (costs,) = self.mock.admin("GET", "/costs", tenant=tenant)["providers"]
+            ended = [task for task in world.tasks if task.is_final(now)]
+            outcomes = [task.kit.life.finals[task.state(now)] for task in ended]
+            assert len(world.tasks) == costs["tasks"]
+            for outcome, name in (("success", "succeeded"), ("failure", "failed"), ("canceled", "canceled")):
+                assert outcomes.count(outcome) == costs[name]
+            taken = [
+                task.price or 0 for task, outcome in zip(ended, outcomes, strict=True) if outcome == "success"
+            ]
+            running = [task.price or 0 for task in world.tasks if not task.is_final(now)]
+            assert pytest.approx(sum(taken)) == costs["used"]
+            assert pytest.approx(sum(running)) == costs["reserved"]
+            for one in self.mock.admin("GET", "/accounts", tenant=tenant)["accounts"]:
+                wallet = one["wallet"]
+                if wallet["opening"] is not None:
+                    left = wallet["opening"] - wallet["used"] - wallet["reserved"]
+                    assert pytest.approx(max(left, 0)) == wallet["remaining"]
+
 
 def says(news: Any, task: Task, state: str) -> bool:
     """Tell whether a callback is about a task in a state."""

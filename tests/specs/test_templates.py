@@ -63,8 +63,10 @@ def assert_literal(value: Any) -> None:
 
 def scopes(operation: Operation, state: str, create: Operation) -> Iterator[Scope]:
     request = HttpRequest.from_parts("GET", operation.path, headers={})
-    account = type("Account", (), {"id": "a", "opened": 1, "total": 100, "used": 2.5, "remaining": 97.5})()
-    limit = type("Limit", (), {"quota": 100, "remaining": 99, "reset": 1_764_945_999_000})()
+    account = type(
+        "Account", (), {"id": "a", "opened": 1, "total": 100, "used": 2.5, "remaining": 97.5, "money": 9.75}
+    )()
+    limit = type("Limit", (), {"quota": 100, "remaining": 99, "reset": 1_764_945_999_000, "wait": 7_000})()
     assert create.body is not None
     fewest = {one: create.body.defaults[one] for one in create.inputs if one in create.body.defaults}
     for inputs in (fewest, {pointer: sample(create, pointer) for pointer in create.inputs}):

@@ -194,9 +194,25 @@ def test_what_depends_on_a_value_is_there_only_where_it_is_true(enabled: Any, ex
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, "none"), (0.0, "none"), (False, "some"), (1, "some"), ("0", "some"), (None, "none"), ("x", "none")],
+)
+def test_a_condition_names_the_values_it_holds_for(value: Any, expected: str) -> None:
+    condition = {"x-when": "$request.body#/left", "x-is": [0, None, "x"], "x-then": "none", "x-else": "some"}
+    render = compile_body({"a": condition})
+
+    assert {"a": expected} == render(Scope(body={"left": value}))
+    assert {"a": "none"} == render(Scope(body={})), "null stands for an expression that finds nothing"
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {"x-when": "$task.id"},
+        {"x-when": "$task.id", "x-is": 1, "x-then": 1},
+        {"x-when": "$task.id", "x-is": [1], "x-else": 1},
+        {"x-is": [1]},
+        {"x-else": 1},
         {"x-when": "$task.id", "x-then": 1, "else": 2},
         {"x-when": True, "x-then": 1},
         {"x-when": "yes", "x-then": 1},
@@ -205,9 +221,9 @@ def test_what_depends_on_a_value_is_there_only_where_it_is_true(enabled: Any, ex
     ],
 )
 def test_a_condition_that_is_none_is_told(body: Any) -> None:
-    with pytest.raises(ExpressionError, match="x-when"):
+    with pytest.raises(ExpressionError, match=r"x-(when|is)"):
         compile_body({"a": body})
-    with pytest.raises(ExpressionError, match="x-when"):
+    with pytest.raises(ExpressionError, match=r"x-(when|is)"):
         expressions_in({"a": [body]})
 
 

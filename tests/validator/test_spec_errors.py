@@ -111,7 +111,7 @@ BROKEN: dict[str, tuple[Callable[[Spec], object], str]] = {
     ),
     "a condition without a value": (
         lambda root: template(root)["body"].update(name={"x-when": "$task.id"}),
-        "toy.yaml#/components/x-templates/clip: 'x-when' stands with 'x-then' and nothing else",
+        "toy.yaml#/components/x-templates/clip: 'x-when' stands with 'x-then', 'x-is' and 'x-else', and nothing else",
     ),
     "a condition that is no expression": (
         lambda root: template(root)["body"].update(name={"x-when": True, "x-then": 1}),

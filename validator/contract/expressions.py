@@ -142,8 +142,8 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "errors": {},
     "delivery": {"id": (), "attempt": (), "retry": (), "timestamp": _TIME},
-    "limit": {"quota": (), "remaining": (), "reset": _TIME},
-    "account": {"id": (), "opened": _TIME, "total": (), "used": (), "remaining": ()},
+    "limit": {"quota": (), "remaining": (), "reset": _TIME, "wait": _SPAN},
+    "account": {"id": (), "opened": _TIME, "total": (), "used": (), "remaining": (), "money": ()},
     "mock": {"baseUrl": (), "requestId": (), "path": (), "now": _TIME},
 }
 """Our roots and what each offers; anything else in a spec is an error when it is compiled."""
@@ -471,7 +471,7 @@ def expressions_in(value: Json) -> list[Expression]:
     Raises ExpressionError.
     """
     if isinstance(value, dict):
-        if WHEN in value or THEN in value:
+        if value.keys() & _CONDITION:
             _check_condition(value)
         return [found for member in value.values() for found in expressions_in(member)]
     if isinstance(value, list):
@@ -492,7 +492,7 @@ def compile_body(body: Json, *, item: Callable[[Scope, Any], Json] | None = None
 
     `item` renders one member where the body says `$tasks` or `$errors`.  Raises ExpressionError.
     """
-    if isinstance(body, dict) and (WHEN in body or THEN in body):
+    if isinstance(body, dict) and body.keys() & _CONDITION:
         return _compile_condition(body, item=item)
     if isinstance(body, dict):
         return _compile_object(body, item=item)
@@ -510,22 +510,38 @@ def compile_body(body: Json, *, item: Callable[[Scope, Any], Json] | None = None
 
 
 WHEN: Final = "x-when"
+IS: Final = "x-is"
 THEN: Final = "x-then"
-"""The members of a template body that make a value, the second, depend on another, the first."""
+ELSE: Final = "x-else"
+"""The members of a template body that make a value depend on another: where the first is one of the second
+(`true` alone without it, null for an expression that finds nothing), the third, elsewhere the fourth."""
+
+_CONDITION: Final = frozenset((WHEN, IS, THEN, ELSE))
 
 
 def _check_condition(body: dict[str, Json]) -> None:
-    if body.keys() != {WHEN, THEN}:
-        raise ExpressionError(f"'{WHEN}' stands with '{THEN}' and nothing else")
+    if not {WHEN, THEN} <= body.keys() <= _CONDITION:
+        raise ExpressionError(f"'{WHEN}' stands with '{THEN}', '{IS}' and '{ELSE}', and nothing else")
+    if not isinstance(body.get(IS, []), list):
+        raise ExpressionError(f"'{IS}' is a list of values, not {orjson.dumps(body[IS]).decode()[:80]}")
     if not isinstance(body[WHEN], str) or not body[WHEN].startswith("$"):
         raise ExpressionError(f"'{WHEN}' is an expression, not {orjson.dumps(body[WHEN]).decode()[:80]}")
 
 
 def _compile_condition(body: dict[str, Json], *, item: Callable[[Scope, Any], Json] | None) -> Evaluate:
-    """Compile {x-when, x-then}: the second where the first is true, else nothing."""
+    """Compile {x-when, x-is, x-then, x-else}."""
     _check_condition(body)
     condition, then = compile_text(body[WHEN]), compile_body(body[THEN], item=item)
-    return lambda scope: then(scope) if condition(scope) is True else MISSING
+    otherwise: Evaluate = compile_body(body[ELSE], item=item) if ELSE in body else lambda scope: MISSING
+    # JSON tells 1 from true; Python does not.
+    wanted = [(isinstance(value, bool), value) for value in body.get(IS, [True])]
+
+    def choose(scope: Scope) -> Json:
+        value = condition(scope)
+        value = None if value is MISSING else value
+        return then(scope) if (isinstance(value, bool), value) in wanted else otherwise(scope)
+
+    return choose
 
 
 class _Constant:

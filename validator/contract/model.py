@@ -424,6 +424,26 @@ class Money:
     per_unit: float
     decimals: int
 
+    def worth(self, units: float) -> float:
+        """Return what so many units are worth, rounded as the provider prints it."""
+        return round(units * self.per_unit, self.decimals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """When the price of a task is taken: at its success, or when it is made and given back for some ends."""
+
+    at_create: bool = False
+    refunds: frozenset[str] = frozenset(("failure", "canceled"))
+
+    def amount(self, price: float, outcome: str | None) -> float:
+        """Return what a task costs that ended so."""
+        is_free = outcome in self.refunds if self.at_create else outcome != "success"
+        return 0.0 if is_free else price
+
+
+_AT_SUCCESS: Final = Charge()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
@@ -454,6 +474,7 @@ class Operation:
     when_empty: str = "empty-list"
     cost_decimals: int | None = None
     money: Money | None = None
+    charge: Charge = _AT_SUCCESS
     links: tuple[Link, ...] = ()
     callbacks: tuple[Callback, ...] = ()
     inputs: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from validator.contract.credentials import compile_credentials
 from validator.contract.expressions import Json, parse_pointer
 from validator.contract.lifecycles import compile_lifecycle
 from validator.contract.links import compile_links
-from validator.contract.model import BodySchema, Identifier, Money, Operation, Page, Parameter, Unique
+from validator.contract.model import BodySchema, Charge, Identifier, Money, Operation, Page, Parameter, Unique
 from validator.contract.parameters import compile_parameters
 from validator.contract.raw import RawOperation, creators, input_pointers, success
 from validator.contract.schemas import compile_body_schema
@@ -63,6 +63,7 @@ def compile_operation(
         when_empty=raw.task.get("whenEmpty", "empty-list"),
         cost_decimals=raw.task.get("costDecimals"),
         money=_money(bench, raw),
+        charge=_charge(bench, raw),
         links=links,
         callbacks=callbacks,
         inputs=tuple(sorted(input_pointers(bench.document, raw, all_raw))) if role == "create" else (),
@@ -146,6 +147,18 @@ def _money(bench: Workbench, raw: RawOperation) -> Money | None:
     path = (*raw.at, "x-task", "money")
     bench.statements.add("price", raw.name, f"{word['perUnit']:g} {word['currency']} a unit", word, path)
     return Money(currency=word["currency"], per_unit=word["perUnit"], decimals=word.get("decimals", 2))
+
+
+def _charge(bench: Workbench, raw: RawOperation) -> Charge:
+    word = raw.task.get("charge")
+    if word is None:
+        return Charge()
+    path = (*raw.at, "x-task", "charge")
+    refunds = word.get("refunds", ["failure", "canceled"])
+    back = f", given back after {' and '.join(refunds)}" if refunds else ", never given back"
+    text = f"taken at create{back}" if word["at"] == "create" else "reserved at create, taken at success"
+    bench.statements.add("charge", raw.name, text, word, path)
+    return Charge(at_create=word["at"] == "create", refunds=frozenset(refunds))
 
 
 def _check_failing(bench: Workbench, operation: Operation) -> None:
