@@ -14,13 +14,8 @@ from mockserver.tenants import Backend
 from mockserver.wallets import money_of
 from mockserver.wire import HeaderList
 from validator.check import protocol_violation
-<<<<<<< HEAD
 from validator.contract.expressions import Evaluate, Json, format_pointer
-from validator.contract.model import BodyTemplate, Contract, Evidence, Operation, When
-=======
-from validator.contract.expressions import Evaluate, Json
 from validator.contract.model import BodyTemplate, Contract, Evidence, Money, Operation, When
->>>>>>> main
 from validator.report import Violation
 from validator.request import Request
 from validator.security import KeyRing, Principal, Refused

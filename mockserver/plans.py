@@ -40,8 +40,8 @@ MOST_COUNTED: Final = 10_000
 _TOKEN: Final = re.compile(rb"\[\[scenario:([^\[\]]{1,300})\]\]")
 _MOST: Final = 1_000_000_000
 
-# A scenario that ends a connection or an answer for good says nothing in a run that draws.
-_NEVER_DRAWN: Final = frozenset(("success",))
+# What ends a key for good ends the run that draws it: from then on every answer would be the same refusal.
+_NEVER_DRAWN: Final = frozenset(("success", "key-revoked-midway"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,14 +345,8 @@ def _check_reach(scenario: Scenario, match: Match, contracts: Mapping[str, Contr
             found = obstacle(scenario, contract, operation)
             if not found:
                 return
-<<<<<<< HEAD
-            # What stands against the operations that could is worth more than that others could not.
-            if not why or role_of(operation) in scenario.roles:
-                why = found
-=======
             # That another operation is meant is no news where one of them could have been.
             why = found if role_of(operation) in scenario.roles else why or found
->>>>>>> main
     raise ScenarioError(f"no request can meet {scenario.name} so: {why or 'nothing matches'}")
 
 

@@ -59,6 +59,6 @@ def test_the_curl_line_of_a_scenario_meets_it(one: Scenario, monkeypatch: pytest
             mock.call("POST", url.removeprefix("http://127.0.0.1:8700"), body=body, headers=headers)
         (kept,) = mock.admin("GET", "/requests")["requests"]
 
-    told = {name: value for name, value in kept["response"]["headers"]}
+    told = dict(kept["response"]["headers"])
     assert f"scenario={one.name}" == told["preference-applied"]
     assert "x-mock-note" not in told
