@@ -413,7 +413,7 @@ _STATES: Final = "the provider's own list of states (understudy evidence PROVIDE
 _GITHUB: Final = "https://github.com/"
 _SECONDS: Final = Parameter(name="seconds", summary="how long", default=60.0, most=10_000_000)
 _ACCEPTED: Final = Parameter(
-    name="accepted", summary="yes: the request was handled all the same, a task exists", default=False
+    name="accepted", summary="whether the request was handled all the same: a task exists", default=False
 )
 _WALL: Final = Parameter(
     name="seconds", summary="seconds of real time, on which time-outs run", default=2.0, most=LONGEST_S
@@ -462,7 +462,7 @@ _ENTRIES: Final = (
         roles=frozenset(("create",)),
         parameters=(
             Parameter(
-                name="reason", summary="moderation, or the id of a rule; the first known one", default=""
+                name="reason", summary="moderation, or the id of a rule; without it the first known one", default=""
             ),
         ),
         course=_failed,
@@ -494,7 +494,7 @@ _ENTRIES: Final = (
     Scenario(
         name="unknown-status",
         group="outcome",
-        summary="The status is a word that no page knows, until the end and at it.",
+        summary="The status is a word that no page knows, at the end as well.",
         source=_GITHUB + "apimatic/apimatic-cli/issues/305",
         roles=frozenset(("create", "read")),
         parameters=(Parameter(name="status", summary="the word", default="under_review"),),
