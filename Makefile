@@ -21,8 +21,8 @@ help:  ## Show these lines
 	@echo "make test     everything that must hold: ruff, mypy, pytest; ARGS goes to pytest"
 	@echo "make lint     ruff and mypy alone"
 	@echo "make format   let ruff write the code the way it wants it"
-	@echo "make bench    measure, and print a table; ARGS=--full for a million tasks"
-	@echo "make soak     the random and the crash tests, for much longer"
+	@echo "make bench    measure, print tables and the curve of a million tasks; ARGS=--quick for a look"
+	@echo "make soak     the random and the crash tests, for most of an hour"
 	@echo "make lock     renew requirements*.lock; ARGS=--upgrade for the newest of everything"
 	@echo "make clean    remove what these made"
 	@echo

@@ -6,17 +6,17 @@ import argparse
 import sys
 import time
 
-from bench import checks, growth, life, rates
+from bench import checks, growth, life, rates, soak
 from bench.machine import describe
 
-PARTS = ("checks", "rates", "life", "growth")
+PARTS = ("checks", "rates", "life", "growth", "soak")
 
 
 def main() -> None:
     """Run the parts that are asked for, all by default."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
-    parser.add_argument("--full", action="store_true", help="a million tasks where it is otherwise 100,000")
+    parser.add_argument("--full", action="store_true", help="growth with a million tasks instead of 100,000")
     parser.add_argument("--quick", action="store_true", help="a look, in about a minute")
     asked = parser.parse_args()
     unknown = [part for part in asked.parts if part not in PARTS]
@@ -36,6 +36,9 @@ def main() -> None:
     sys.stdout.flush()
     if "growth" in parts:
         growth.run(tasks=1_000_000 if asked.full else 10_000 if asked.quick else 100_000)
+    sys.stdout.flush()
+    if "soak" in parts:
+        soak.run(tasks=20_000 if asked.quick else 1_000_000)
     print(f"\nMeasured in {time.perf_counter() - started:,.0f} s.")
 
 

@@ -1,7 +1,8 @@
 """A load generator of our own, for where wrk is not installed or an exact number of requests is wanted.
 
 `python -m bench.load` reads one JSON object from standard input (see :class:`Load`), sends, and prints
-`{"count": ..., "seconds": ..., "refused": ..., "p50_us": ..., "last": ...}`.
+`{"count": ..., "seconds": ..., "refused": ..., "p50_us": ..., "p99_us": ..., "most_us": ..., "last": ...}`; the
+times are there where one connection asks alone.
 """
 
 from __future__ import annotations
@@ -115,9 +116,16 @@ async def send(load: Load) -> dict[str, Any]:
         "count": tally.count,
         "seconds": seconds,
         "refused": tally.refused,
-        "p50_us": tally.times[len(tally.times) // 2] * 1e6 if tally.times else None,
+        "p50_us": _at(tally.times, 0.5),
+        "p99_us": _at(tally.times, 0.99),
+        "most_us": _at(tally.times, 1.0),
         "last": tally.last.decode(),
     }
+
+
+def _at(times: list[float], share: float) -> float | None:
+    """Return the time, in microseconds, that this share of the sorted times does not exceed."""
+    return times[min(int(len(times) * share), len(times) - 1)] * 1e6 if times else None
 
 
 def main() -> None:

@@ -176,6 +176,8 @@ def send(load: Load) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout)
     if found["refused"]:
         raise RuntimeError(f"{load.target}: {found['refused']} refused, the last with {found['last'][:300]}")
+    if load.count and found["count"] != load.count:
+        raise RuntimeError(f"{load.target}: {found['count']:,} answers to {load.count:,} requests")
     return found
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import orjson
+
 from mockserver import scenarios
 from mockserver.callbacks import Outbox
 from mockserver.plans import Lot
@@ -25,6 +27,9 @@ from validator.report import Violation
 
 LONGEST_ADDRESS: Final = 2_048
 """Characters of a callback address that are kept."""
+
+MOST_KEPT: Final = 64 * 1024
+"""Bytes of a request that are kept with its task, for answers that repeat them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ def readings(contract: Contract) -> Mapping[str, Reading]:
 
 
 class Caller(Protocol):
-    """Who asks, when, and through which URL; times in milliseconds."""
+    """Who asks, when, and through which URL, and how large the body is; times in milliseconds, sizes in bytes."""
 
     @property
     def tenant(self) -> Tenant: ...
@@ -84,6 +89,8 @@ class Caller(Protocol):
     def media_base(self) -> str: ...
     @property
     def lot(self) -> Lot | None: ...
+    @property
+    def size(self) -> int: ...
 
 
 def create(
@@ -127,15 +134,29 @@ def create(
             names[link.pointer] = to_text(value)
     task = _new_task(backend, operation, examination, caller, made, body)
     task.hooks = _hooks(operation, scope)
+    if caller.size > MOST_KEPT and (kept := _kept_bytes(task, names)) > MOST_KEPT:
+        return protocol_violation(
+            contract,
+            "too-large",
+            found=f"{kept:,} bytes that answers repeat",
+            allowed=f"at most {MOST_KEPT:,} bytes of them",
+            operation=operation.id,
+        )
     if caller.lot is not None and (asked := caller.lot.task_scenarios()):
         _give_scenarios(backend, contract, operation, task, asked, caller.lot)
-    tenant.horizon = max(tenant.horizon, task.timeline[-1][0])
+    backend.reach(tenant, task)
     backend.wallets.forget(tenant.name, caller.account, operation, now)
     store.add(tenant.name, task, tuple(names.items()))
     backend.wallets.hold(tenant.name, task)
     if task.hooks:
         outbox.plan(tenant, task, operation)
     return task
+
+
+def _kept_bytes(task: Task, names: Mapping[str, str]) -> int:
+    """Return the size of what a task keeps of a request: pictures are not among it."""
+    texts = [*names.values(), *(url for _, url in task.hooks)]
+    return len(orjson.dumps(task.input)) + sum(map(len, texts))
 
 
 def _new_task(

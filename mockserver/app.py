@@ -13,18 +13,19 @@ import orjson
 
 from mockserver import scenarios
 from mockserver.artifacts import MEDIA_TYPE, Artifacts
-from mockserver.callbacks import HttpSender, Outbox, Policy, Sender, decoded_secret
+from mockserver.callbacks import HttpSender, Outbox, Sender, decoded_secret
 from mockserver.clock import Wall, wall_ms
 from mockserver.faults import CUT, play
 from mockserver.log import RequestLog
 from mockserver.pipeline import Pipeline
 from mockserver.plans import read_entry
+from mockserver.receivers import Policy
 from mockserver.scenarios import ResultFault, ScenarioError
 from mockserver.settings import SettingError, Settings
 from mockserver.store import Store, open_store
 from mockserver.tasks import TaskView, output_id
 from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend
-from mockserver.visits import AsgiScope, Receive, Send
+from mockserver.visits import AsgiScope, Receive, Send, is_host
 from mockserver.wallets import Costs, has_price
 from mockserver.wire import Answer, HeaderList
 from validator.contract import Contract, load, provider_names
@@ -155,6 +156,13 @@ class App:
             scope["raw_path"] = path.encode()
         tenant, rest = _split_tenant(path)
         if rest.startswith(ADMIN) and rest[len(ADMIN) :][:1] in ("", "/"):
+            hosts = [value for name, value in scope["headers"] if name == b"host"]
+            if len(hosts) > 1 or (hosts and not is_host(hosts[0])):
+                # Source: RFC 9112, 3.2.  Which of them a guard would read, and which a proxy, nobody knows.
+                await _problem(
+                    send, 400, "No clear Host", "a request has one Host header, a name or an address"
+                )
+                return
             if self._admin is None:
                 # Imported when it is first asked for: the framework costs as much as half a start.
                 from mockserver.admin import make_admin

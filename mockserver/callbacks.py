@@ -18,15 +18,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
 import orjson
 
 from mockserver import scenarios
 from mockserver.clock import stopwatch
 from mockserver.deliveries import Attempt, Delivery, judge, planned
+from mockserver.journal import shown_url
+from mockserver.receivers import NotAllowedError, Policy, split
 from mockserver.scenarios import USUAL, Sending, Try
-from mockserver.settings import WELL_KNOWN_SECRET, Settings
+from mockserver.settings import WELL_KNOWN_SECRET
 from mockserver.tasks import Task
 from mockserver.tenants import Backend, Tenant
 from validator.contract.expressions import MISSING, Scope, to_text
@@ -41,16 +42,15 @@ PER_HOST: Final = 256
 AT_ONCE: Final = (256, 8_192)
 """Attempts that are under way altogether, at least and at most: half of the sockets the process may open."""
 
+TENANT_PART: Final = 4
+"""A tenant has at most this part of them, so that receivers that hang for one leave room for the others'."""
+
 LONGEST_SLEEP: Final = 3_600.0
 """Seconds after which a timer looks again, because a clock may have been moved."""
 
 log: Final = logging.getLogger("understudy")
 
 _NONE: Final[frozenset[tuple[str, int, str]]] = frozenset()
-
-
-class NotAllowedError(RuntimeError):
-    """An address that deliveries may not go to."""
 
 
 class Sender(Protocol):
@@ -112,43 +112,6 @@ async def resolve(host: str, port: int) -> list[str]:
     return await found
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Which receivers are allowed: all but link-local ones, or only those of a list.
-
-    An entry of `allow` is a host name, an address or a network in CIDR form.
-    """
-
-    is_open: bool
-    allow: tuple[str, ...]
-
-    @staticmethod
-    def of(settings: Settings) -> Policy:
-        """Return what the settings allow: bound to this machine alone, everything; else what is listed."""
-        is_open = settings.is_loopback and not settings.callback_allow
-        return Policy(is_open=is_open, allow=settings.callback_allow)
-
-    def check(self, host: str, address: str) -> None:
-        """Raise NotAllowedError unless deliveries may go to this address of this host."""
-        parsed = ipaddress.ip_address(address)
-        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        for entry in self.allow:
-            if entry.lower() == host.lower():
-                return
-            try:
-                if parsed in ipaddress.ip_network(entry, strict=False):
-                    return
-            except ValueError:
-                continue
-        if not self.is_open:
-            raise NotAllowedError(
-                f"{host} ({address}) is not on the list of receivers; add --callback-allow {host}"
-            )
-        if parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
-            raise NotAllowedError(f"{host} ({address}) is an address of the link, not of a receiver")
-
-
 class HttpSender:
     """Sends over real sockets: one look-up, the address pinned, redirects not followed, no proxies."""
 
@@ -161,24 +124,20 @@ class HttpSender:
         self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes, within_s: float
     ) -> int:
         """Send one request; see :class:`Sender`."""
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            raise NotAllowedError(f"'{url[:80]}' is no http or https URL") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise NotAllowedError(f"'{url[:80]}' is no http or https URL")
-        if parts.username is not None or parts.password is not None:
-            raise NotAllowedError("a URL with a user name in it")
+        parts = split(url)
+        host = str(parts.hostname)
         try:
             port = parts.port or (443 if parts.scheme == "https" else 80)
             async with asyncio.timeout(within_s):
-                addresses = await self._resolve(parts.hostname, port)
+                addresses = await self._resolve(host, port)
         except TimeoutError:
-            raise OSError(f"{parts.hostname}: no address within {within_s:g} s") from None
+            raise OSError(f"{host}: no address within {within_s:g} s") from None
         except (OSError, UnicodeError, ValueError) as error:
-            raise OSError(f"{parts.hostname}: {error}") from None
+            raise OSError(f"{host}: {error}") from None
+        if not addresses:
+            raise OSError(f"{host}: no address")
         for address in addresses:
-            self._policy.check(parts.hostname, address)
+            self._policy.check(host, address)
         return await self._send(method, parts, addresses[0], port, headers, body, within_s)
 
     async def _send(
@@ -288,9 +247,10 @@ class DeliveryView:
 class _Lanes:
     """One tenant's open deliveries: for each task a lane whose head alone may go, and the heads by time.
 
-    `busy` are the tasks whose head is under way.
+    `busy` are the tasks whose head is under way; `share` is the tenant's part of all attempts.
     """
 
+    share: asyncio.Semaphore
     lanes: dict[str, deque[Delivery]] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
     heap: list[tuple[int, int, str]] = field(default_factory=list)
@@ -333,7 +293,8 @@ class Outbox:
         self._backend, self._sender = backend, sender
         self._tenants: dict[str, _Lanes] = {}
         self._receivers: dict[str, asyncio.Semaphore] = {}
-        self._all = asyncio.Semaphore(limit or at_once())
+        most = limit or at_once()
+        self._all, self._share = asyncio.Semaphore(most), max(PER_HOST, most // TENANT_PART)
         self._events: dict[str, list[Event]] = {}
         self._awaited: dict[tuple[str, str], asyncio.Future[None]] = {}
 
@@ -501,7 +462,7 @@ class Outbox:
     def _lanes(self, tenant: Tenant) -> _Lanes:
         known = self._tenants.get(tenant.name)
         if known is None:
-            known = self._tenants[tenant.name] = _Lanes()
+            known = self._tenants[tenant.name] = _Lanes(share=asyncio.Semaphore(self._share))
         return known
 
     def _new_id(self, tenant: Tenant, callback: Callback) -> str:
@@ -543,7 +504,7 @@ class Outbox:
                 delivery.status, delivery.next_at = "canceled", None
             else:
                 callback = _callback(operation, delivery.callback)
-                async with self._path(delivery.url), self._host(delivery.url), self._all:
+                async with self._path(delivery.url), self._host(delivery.url), lanes.share, self._all:
                     await self._try(tenant, contract, operation, task, callback, delivery)
         except Exception as error:  # whatever it was, the next news of the task must not wait for ever
             log.exception("callback %s could not be sent", delivery.id)
@@ -612,7 +573,13 @@ class Outbox:
         delivery.attempts = (*delivery.attempts, attempt)
         if delivery.status != "refused":
             self._judge(tenant, callback, delivery, status, how)
-        log.debug("callback %s %s -> %s %s", delivery.url, delivery.state, status or error, delivery.status)
+        log.debug(
+            "callback %s %s -> %s %s",
+            shown_url(delivery.url),
+            delivery.state,
+            status or error,
+            delivery.status,
+        )
         events = self._events.get(tenant.name)
         if events is not None:
             events.append(

@@ -1,6 +1,7 @@
 """The journal: every exchange of a tenant with what was found about it, the newest kept, the oldest dropped.
 
-Credentials never leave it: one registry says which headers hold one.
+Credentials never leave it: one registry says which headers, which parts of a URL and which members of a body hold
+one.
 """
 
 from __future__ import annotations
@@ -9,15 +10,30 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote_plus
 
 import orjson
 
 from validator.contract.expressions import Json, iso
 from validator.report import Report, report_json, size_text
+from validator.request import repeated
 
 REDACTED: Final = "[redacted]"
 _USER: Final = re.compile(r"(?<=://)[^/?#@\s\"]+@")
 """User name and password in a URL (RFC 3986, 3.2.1)."""
+
+_PARAMETER: Final = re.compile(r"([?&;#])([^=?&;#\s\"]{1,100})=([^&;#\s\"]+)")
+"""A parameter of a query, or of the part behind `#` where some put what the server must not see."""
+
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_SECRET_WORDS: Final = frozenset(
+    (
+        *("apikey", "auth", "authorization", "bearer", "credential", "credentials", "hmac", "jwt", "key"),
+        *("pass", "passphrase", "passwd", "password", "pwd", "secret", "session", "sessionid", "sig"),
+        *("signature", "token"),
+    )
+)
+_SECRET_ENDS: Final = ("key", "password", "secret", "signature", "token")
 
 _ALWAYS: Final = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie", "x-admin-token"))
 _LONGEST_TEXT: Final = 2_000
@@ -55,8 +71,11 @@ class Exchange(NamedTuple):
 Entry = tuple[Any, ...]
 """The fields of an Exchange and behind them its size in bytes: a bare tuple is what a request can afford."""
 
-OVERHEAD: Final = 1_500
-"""Bytes that an entry holds beside its bodies, about."""
+OVERHEAD: Final = 1_000
+"""Bytes that an entry holds beside its bodies and headers, about."""
+
+HEADER_OVERHEAD: Final = 150
+"""Bytes that a header holds beside its text, about: short ones are mostly that."""
 
 
 class Budget:
@@ -144,6 +163,9 @@ def kept_body(body: bytes) -> bytes:
     """Return what the journal keeps of a body: all of a small one, a large one with its long texts cut."""
     if len(body) <= LARGE_BODY:
         return body
+    if body.count(b",") > LARGE_BODY:
+        # Many small parts, which would not fit anyway, and take fifty times their size to read.
+        return body[:_LONGEST_TEXT]
     try:
         return orjson.dumps(_shortened(orjson.loads(body)))[:LARGE_BODY]
     except orjson.JSONDecodeError:
@@ -177,8 +199,22 @@ def exchange_json(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json
             "headers": headers_json(exchange.answer_headers, secrets),
             "body": body_json(exchange.answer),
         },
-        "report": report_json(exchange.report),
+        "report": _report(exchange),
     }
+
+
+def _report(exchange: Exchange) -> dict[str, Json]:
+    """Return the report without what is secret in values that were found, and with names that were given twice.
+
+    Those are looked for here and not when the request comes: they are rare, and a second reading costs more than
+    all else in a check.
+    """
+    out = report_json(exchange.report)
+    for violation in out["violations"]:
+        if "found" in violation:
+            violation["found"] = shown_url(violation["found"])
+    out["unchecked"] += repeated(exchange.body)
+    return out
 
 
 def _target(exchange: Exchange) -> str:
@@ -187,12 +223,29 @@ def _target(exchange: Exchange) -> str:
 
 
 def shown_url(text: str) -> str:
-    """Return a text with the user names and passwords of its URLs replaced.
+    """Return a text with what is secret in its URLs replaced: users, passwords, parameters that sound like it.
 
-    >>> shown_url("http://me:secret@receiver.example/hook")
-    'http://[redacted]@receiver.example/hook'
+    >>> shown_url("http://me:secret@receiver.example/hook?access_token=abc&task=1")
+    'http://[redacted]@receiver.example/hook?access_token=[redacted]&task=1'
     """
-    return _USER.sub(REDACTED + "@", text) if "@" in text else text
+    if "@" in text:
+        text = _USER.sub(REDACTED + "@", text)
+    return _PARAMETER.sub(_shown_parameter, text) if "=" in text else text
+
+
+def _shown_parameter(match: re.Match[str]) -> str:
+    sign, name, _ = match.groups()
+    return f"{sign}{name}={REDACTED}" if is_secret_name(unquote_plus(name)) else match[0]
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether what has this name is a credential most likely; it is taken for one rather than shown.
+
+    >>> [is_secret_name(name) for name in ("X-Amz-Signature", "accessToken", "author", "max_tokens")]
+    [True, True, False, False]
+    """
+    words = [word.lower() for word in _WORD.findall(name)]
+    return not _SECRET_WORDS.isdisjoint(words) or any(word.endswith(_SECRET_ENDS) for word in words)
 
 
 def headers_json(headers: Iterable[tuple[bytes, bytes]], secrets: frozenset[str]) -> list[list[str]]:
@@ -200,7 +253,7 @@ def headers_json(headers: Iterable[tuple[bytes, bytes]], secrets: frozenset[str]
     out = []
     for name, value in headers:
         text = name.decode("latin-1").lower()
-        out.append([text, REDACTED if text in secrets else value.decode("latin-1")])
+        out.append([text, REDACTED if text in secrets else shown_url(value.decode("latin-1"))])
     return out
 
 
@@ -220,7 +273,12 @@ def _shortened(value: Any, depth: int = 0) -> Any:
     if depth > 100:
         return "…"
     if isinstance(value, Mapping):
-        return {name: _shortened(member, depth + 1) for name, member in value.items()}
+        return {
+            name: REDACTED
+            if isinstance(member, str) and member and is_secret_name(name)
+            else _shortened(member, depth + 1)
+            for name, member in value.items()
+        }
     if isinstance(value, list):
         return [_shortened(item, depth + 1) for item in value]
     return value

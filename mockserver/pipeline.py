@@ -6,6 +6,7 @@ worked out when the server starts is worked out then: a request looks things up.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,11 +20,11 @@ from mockserver.clock import stopwatch
 from mockserver.desks import Desk, Plan, first_headers, prepare, scenario_violation
 from mockserver.faults import CUT, play
 from mockserver.ids import uniform
-from mockserver.journal import LARGE_BODY, OVERHEAD, kept_body
+from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body
 from mockserver.log import RequestLog
 from mockserver.plans import TOKEN, Lot, Wish, lazy_body, wishes_of_header, wishes_of_text
 from mockserver.preferences import Preference, preferences
-from mockserver.tasks import Task
+from mockserver.tasks import Task, TaskView
 from mockserver.tenants import (
     DEFAULT_TENANT,
     Backend,
@@ -32,6 +33,8 @@ from mockserver.tenants import (
     TooManyTenantsError,
 )
 from mockserver.visits import (
+    LATE,
+    LONGEST_REMEMBERED,
     TOKENS,
     WHOLE,
     AnswerWhole,
@@ -59,6 +62,12 @@ from validator.report import Report, Violation
 from validator.security import Principal, Refused, authorise, judge_dates
 
 _NOT_WHOLE: Final[tuple[bytes | None, AnswerWhole | None]] = (None, None)
+LONGEST_NOTE: Final = 1_000
+"""Characters of a note about scenarios that were not met."""
+
+MOST_INCOMING: Final = 8
+"""Bodies of the largest size that may be on their way together; past that the larger ones are sent away."""
+
 log: Final = logging.getLogger("understudy")
 
 
@@ -72,6 +81,7 @@ class Pipeline:
         self._hosts = {host: desk for desk in self._desks.values() for host in desk.contract.hosts}
         self._only = next(iter(self._desks.values())) if len(self._desks) == 1 else None
         self._origins: Origins = {}
+        self._incoming_bytes = 0
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -91,7 +101,9 @@ class Pipeline:
             visit.is_whole = len(body) <= self._backend.settings.max_body_bytes
             visit.body = body if visit.is_whole else b""
         elif b"content-length" in raw or b"transfer-encoding" in raw:
-            visit.body, visit.is_whole = await self._body(receive, raw)
+            await self._read(visit, receive, raw)
+            # It happens when it is whole: the clock may have been moved, and others served, while it came in.
+            visit.now = visit.tenant.clock.now()
         try:
             answer = self._answer(visit)
             if self._backend.store.is_dirty:
@@ -105,7 +117,7 @@ class Pipeline:
         if lot is not None and lot.news_s is not None and visit.task is not None:
             await self._outbox.first_news(visit.tenant, visit.task, lot.news_s)
         headers_out.append((b"content-length", b"%d" % len(out)))
-        if not visit.is_whole:
+        if not visit.is_whole or visit.body_fault:
             # The rest of the body is still on its way; it must not be read as the next request.
             headers_out.append((b"connection", b"close"))
         sent = out if visit.method != "HEAD" else b""
@@ -176,8 +188,8 @@ class Pipeline:
                 found.append(desk)
         return found[0] if len(found) == 1 else None
 
-    async def _body(self, receive: Receive, headers: Mapping[bytes, bytes]) -> tuple[bytes, bool]:
-        """Return (body, whether it is whole); of one beyond the limit nothing is kept.
+    async def _read(self, visit: Visit, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
+        """Take the body; of one beyond the limit nothing is kept, and one that does not come to its end is none.
 
         A little more than the limit is read all the same: a client that is still sending would lose our answer
         with the connection.
@@ -185,21 +197,35 @@ class Pipeline:
         most = self._backend.settings.max_body_bytes
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > 2 * most:
-            return b"", False
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            return (body, True) if len(body) <= most else (b"", False)
-        parts, size = [body], len(body)
-        while message.get("more_body", False) and size <= 2 * most:
-            message = await receive()
-            part = message.get("body", b"")
-            size += len(part)
-            if size <= most:
+            visit.is_whole = False
+            return
+        parts: list[bytes] = []
+        size = held = 0
+        is_more = True
+        try:
+            while is_more and size <= 2 * most:
+                message = await receive()
+                if message["type"] != "http.request" or LATE in visit.asgi:
+                    # Half a body may well be JSON; it is not what was to be asked.
+                    visit.body_fault = "the rest of the body did not come"
+                    return
+                part, is_more = message.get("body", b""), message.get("more_body", False)
+                size += len(part)
+                if size > most:
+                    parts.clear()
+                    continue
                 parts.append(part)
-            else:
-                parts.clear()
-        return (b"".join(parts), True) if size <= most else (b"", False)
+                held += len(part)
+                self._incoming_bytes += len(part)
+                if is_more and held > LARGE_BODY and self._incoming_bytes > MOST_INCOMING * most:
+                    visit.is_whole = False
+                    found = f"bodies of {self._incoming_bytes:,} bytes are on their way"
+                    visit.fault = protocol_violation(visit.desk.contract, "unavailable", found=found)
+                    return
+            visit.is_whole = size <= most
+            visit.body = b"".join(parts) if visit.is_whole else b""
+        finally:
+            self._incoming_bytes -= held
 
     # --- answer -------------------------------------------------------------------------------------------
 
@@ -361,7 +387,8 @@ class Pipeline:
             # It may be meant for others; a typing mistake must not go unseen all the same.
             lot.notes.append("nothing of Prefer was applied")
         if lot.notes:
-            answer.headers.append((b"x-mock-note", _header_bytes("; ".join(lot.notes))))
+            notes = "; ".join(lot.notes)
+            answer.headers.append((b"x-mock-note", _header_bytes(notes[:LONGEST_NOTE])))
 
     def _refuse_as_asked(self, visit: Visit, operation: Operation, code: str, applied: list[str]) -> Answer:
         kind, reason = visit.desk.refusals[code]
@@ -384,6 +411,8 @@ class Pipeline:
         for name in plan.credentials:
             value = raw.get(name)
             if value:
+                if len(value) > LONGEST_REMEMBERED:
+                    value = hashlib.sha256(value).digest()
                 key = (name, value)
                 break
         known = desk.principals.get(key)
@@ -479,6 +508,9 @@ class Pipeline:
         if isinstance(made, Violation):
             return self._refuse(visit, [*examination.report.violations, made])
         visit.task = made
+        if visit.lot is None and not made.scenarios:
+            scope.task = usual = TaskView(made, contract.operations[made.operation], visit.now)
+            return self._render(visit, plan, scope, usual.phase)
         state = None
         if visit.lot is not None:
             made = self._shown(made, visit.lot, is_new=operation.role == "create")
@@ -610,20 +642,25 @@ class Pipeline:
             body = kept_body(body)
         if len(out) > LARGE_BODY:
             out = kept_body(out)
-        raw = visit.headers.raw
+        raw, pairs = visit.headers.raw, asgi["headers"]
+        path: bytes = asgi["raw_path"]
         query: bytes = asgi["query_string"]
-        size = OVERHEAD + len(body) + len(out) + len(query) + sum(map(len, raw)) + sum(map(len, raw.values()))
+        # Counted twice, because an answer may say again what a header said.
+        size = sum(map(len, raw)) + sum(map(len, raw.values())) if len(raw) == len(pairs) else _size(pairs)
+        size = (
+            OVERHEAD + len(body) + len(out) + len(path) + len(query) + 2 * size + HEADER_OVERHEAD * len(pairs)
+        )
         visit.tenant.journal.add(
             (
                 visit.request_id,
                 visit.now,
                 visit.method,
-                asgi["raw_path"],
+                path,
                 query,
                 report.provider,
                 report.operation,
                 visit.account,
-                asgi["headers"],
+                pairs,
                 body,
                 answer.status,
                 answer.headers,
@@ -645,6 +682,10 @@ class Pipeline:
                 task=task.id if task is not None else "",
                 rules=tuple(one.rule for one in report.violations),
             )
+
+
+def _size(pairs: HeaderList) -> int:
+    return sum(len(name) + len(value) for name, value in pairs)
 
 
 def _preferences(visit: Visit) -> list[Preference]:

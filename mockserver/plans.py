@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from mockserver.ids import uniform
@@ -15,7 +16,6 @@ from mockserver.preferences import Preference
 from mockserver.scenarios import (
     ALL_ROLES,
     COMMON,
-    GROUPS,
     SCENARIOS,
     Scenario,
     ScenarioError,
@@ -32,6 +32,9 @@ from validator.contract.model import Contract, Operation
 
 TOKEN: Final = b"[[scenario:"
 """What a text says to meet a scenario: `[[scenario:name; parameter=value]]`."""
+
+MOST_TOKENS: Final = 8
+"""Tokens of one body that are read; a scenario of each group is all that can be met."""
 
 MOST_ENTRIES: Final = 1_000
 MOST_COUNTED: Final = 10_000
@@ -116,7 +119,7 @@ def wishes_of_header(preferences: Sequence[Preference], notes: list[str]) -> lis
 def wishes_of_text(body: bytes, notes: list[str]) -> list[Wish]:
     """Return what the texts of a body ask for; looked for in the bytes, so that no body has to be parsed."""
     out = []
-    for found in _TOKEN.finditer(body):
+    for found in islice(_TOKEN.finditer(body), MOST_TOKENS):
         name, *parts = found[1].decode("utf-8", "replace").split(";")
         given = {}
         for part in parts:
@@ -126,8 +129,6 @@ def wishes_of_text(body: bytes, notes: list[str]) -> list[Wish]:
             out.append(make_wish(name.strip(), given, origin="text"))
         except ScenarioError as error:
             notes.append(str(error))
-        if len(out) >= len(GROUPS):
-            break
     return out
 
 

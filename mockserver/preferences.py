@@ -10,6 +10,9 @@ from typing import Final
 MOST: Final = 32
 """Preferences that are read; nobody means more."""
 
+LONGEST: Final = 4_000
+"""Characters that are read: they are looked at one by one."""
+
 _WORD: Final = r'[^\s",;=]+'
 _VALUE: Final = rf'(?:"(?:[^"\\]|\\.)*"|{_WORD})'
 _PART: Final = re.compile(rf"\s*({_WORD})(?:\s*=\s*({_VALUE})?)?\s*")
@@ -32,7 +35,7 @@ def preferences(lines: Iterable[str]) -> list[Preference]:
     ['', 'slow']
     """
     out = []
-    for text in _split(", ".join(lines), ","):
+    for text in _split(", ".join(lines)[:LONGEST], ","):
         named = [_pair(part) for part in _split(text, ";")]
         if named and named[0] is not None:
             name, value = named[0]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
@@ -320,8 +321,13 @@ def _broken_json(answer: Answer, values: Values) -> None:
         answer.body = b"{"
 
 
+def _plain(text: str) -> str:
+    """Return what of a text may stand in a header (RFC 9110, 5.5): a line break in it would be another header."""
+    return "".join(char for char in text if " " <= char <= "~").strip()
+
+
 def _other_type(answer: Answer, values: Values) -> None:
-    answer.header(b"content-type", str(values["type"]).encode("ascii", "replace"))
+    answer.header(b"content-type", _plain(str(values["type"])).encode())
 
 
 def _more_members(answer: Answer, values: Values) -> None:
@@ -353,7 +359,7 @@ def _retry_after(answer: Answer, values: Values) -> None:
     wanted = str(values["retry-after"])
     if wanted == "provider":
         return
-    answer.header(b"retry-after", None if wanted == "none" else wanted.encode("ascii", "replace"))
+    answer.header(b"retry-after", None if wanted == "none" else _plain(wanted).encode())
 
 
 def _ok_status(answer: Answer, values: Values) -> None:
@@ -926,7 +932,9 @@ def find(name: str) -> Scenario:
     found = SCENARIOS.get(name)
     if found is None:
         like = [one for one in SCENARIOS if name and name in one]
-        hint = f"did you mean {' or '.join(map(repr, like))}?" if 0 < len(like) < 4 else nearest(name, SCENARIOS)
+        hint = (
+            f"did you mean {' or '.join(map(repr, like))}?" if 0 < len(like) < 4 else nearest(name, SCENARIOS)
+        )
         hint = hint or "understudy scenarios lists them"
         raise ScenarioError(f"there is no scenario '{_short(name)}' ({hint})")
     return found
@@ -1075,8 +1083,8 @@ def described(names: Iterable[tuple[str, Values]]) -> str:
 
 
 def _quoted(value: Any) -> str:
-    text = ("yes" if value else "no") if isinstance(value, bool) else to_text(value)
-    if text and all(char.isalnum() or char in "-._/+" for char in text):
+    text = ("yes" if value else "no") if isinstance(value, bool) else _plain(to_text(value))
+    if text and re.fullmatch(r"[A-Za-z0-9._/+-]+", text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -32,7 +32,7 @@ from mockserver.faults import CUT
 from mockserver.limits import number
 from mockserver.log import RequestLog
 from mockserver.settings import WELL_KNOWN_SECRET, SettingError, Settings
-from mockserver.visits import WHOLE
+from mockserver.visits import LATE, WHOLE
 from mockserver.wallets import money_of
 from mockserver.wire import HeaderList
 from validator.contract.model import Contract, Credential, Operation
@@ -43,9 +43,34 @@ STOP_S: Final = 5.0
 MOST_HEAD_BYTES: Final = 64 * 1024
 """Bytes of a head that may come after its first piece; the parser itself would read on for ever."""
 
-_HEAD_TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-)
+MOST_HEADERS: Final = 1_000
+"""Lines of a head; each costs more than its text."""
+
+MOST_REST_BYTES: Final = 16 * 1024 * 1024
+"""Bytes that may come behind an answer that did not wait for them."""
+
+WRAPPING: Final = 16
+"""Bytes around each byte of a body in chunks; one byte a chunk takes six."""
+
+PATIENCE_S: Final = 15.0
+"""Seconds between two looks at a connection; a head that is open at both is too slow."""
+
+LEAST_RATE: Final = 500
+"""Bytes a second, sent or taken, that keep a connection on which something is under way."""
+
+IDLE_LOOKS: Final = 5
+"""Looks after which a connection is closed on which nothing was ever asked."""
+
+SPARE_DESCRIPTORS: Final = 64
+"""Files and sockets that are neither connections nor callbacks: the store, the log, the port."""
+
+MOST_CONNECTIONS: Final = 8_192
+"""Connections at once where the system does not say how many the process may have."""
+
+_END: Final = b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout" + _END
+_HEAD_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large" + _END
+_FULL: Final = b"HTTP/1.1 503 Service Unavailable" + _END
 
 HALF_S: Final = 0.5
 """Seconds of these that half a request gets to become a whole one."""
@@ -152,16 +177,104 @@ class QuickProtocol(HttpToolsProtocol):
     the rest of a large body) gets a task, where it stands.  What is ours and not a provider's may need one.
     """
 
+    config: QuickConfig
     _held: tuple[RequestResponseCycle, Any] | None = None
     _open_head: Any = None
     _head_bytes = 0
+    _open_body: Any = None
+    _body_bytes = _wrapping_bytes = 0
+    _received = 0
+    _seen: tuple[Any, int] = (None, 0)
+    _idle_looks = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin a connection."""
+        """Begin a connection, at the expense of one that nobody uses where there are too many."""
         super().connection_made(_OneWrite(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
+        if len(self.connections) > self.config.most_connections and not self._make_room():
+            self._end(_FULL)
+
+    def _make_room(self) -> bool:
+        """Close a tenth of the connections at rest, so that this is not asked for again at once."""
+        known: Any = self.connections
+        at_rest = [one for one in known if one is not self and one.is_at_rest]
+        for one in at_rest[: self.config.most_connections // 10 + 1]:
+            one.transport.close()
+            self.connections.discard(one)
+        return bool(at_rest)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Tell whether nothing is under way, and for some time, or after an answer."""
+        if self.transport.is_closing():
+            return False
+        has_rested = self._idle_looks > 0 and self._waits_for()[0] is self
+        return has_rested or self.timeout_keep_alive_task is not None
+
+    def _end(self, answer: bytes = b"") -> None:
+        if answer and not self.transport.is_closing():
+            self.transport.write(answer)
+        self.transport.close()
+
+    # --- slow clients
+
+    def look(self) -> None:
+        """Give up a client that keeps us waiting: that does not send what it began, or does not take its answer.
+
+        The server calls this every few seconds.  What is waited for at two looks running is judged.
+        """
+        what, done = self._waits_for()
+        before, self._seen = self._seen, (what, done)
+        self._idle_looks = self._idle_looks + 1 if what is self else 0
+        if what is None or what is not before[0]:
+            return
+        is_moving = done - before[1] >= LEAST_RATE * self.config.patience_s
+        if what is self:
+            if self._idle_looks > IDLE_LOOKS:
+                self._end()
+        elif what is self.transport:
+            if not is_moving:
+                self.transport.abort()
+        elif what is self.scope:
+            self._end(_TOO_SLOW)
+        elif not is_moving:
+            self._give_up_body()
+
+    def _waits_for(self) -> tuple[Any, int]:
+        """Return (what the client is to do, how much of it is done): a thing that stays the same while it lasts.
+
+        The transport, which is to be emptied; the scope of a head, or the cycle of a body, that is to come; this
+        connection, on which something is to be asked; None where it is not the client who is waited for.
+        """
+        scope: Any = self.scope
+        cycle: Any = self.cycle
+        if self.transport.is_closing() or self.flow.write_paused:
+            return self.transport, -self.transport.get_write_buffer_size()
+        if scope is not None and "path" not in scope:
+            return scope, 0
+        if cycle is not None and cycle.more_body:
+            # What we do not read cannot come.
+            return (None, 0) if self.flow.read_paused or self.pipeline else (cycle, self._received)
+        is_busy = cycle is not None and not cycle.response_complete
+        return (None, 0) if is_busy or self.timeout_keep_alive_task is not None else (self, 0)
+
+    def _give_up_body(self) -> None:
+        """Let a provider answer that the body does not come; end what is not a provider's."""
+        cycle = self.cycle
+        scope: Any = cycle.scope
+        if LATE in scope or "/__" in scope["path"] or cycle.response_started:
+            self._end(b"" if cycle.response_started else _TOO_SLOW)
+            return
+        scope[LATE] = True
+        cycle.keep_alive = False
+        cycle.message_event.set()
+
+    # --- requests
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if "/__" in cycle.scope["path"]:
+        scope: Any = cycle.scope
+        if len(scope["headers"]) > MOST_HEADERS:
+            self._end(_HEAD_TOO_LARGE)
+        elif "/__" in scope["path"]:
             self._start_task(cycle, app)
         elif cycle.more_body:
             self._held = (cycle, app)
@@ -183,7 +296,12 @@ class QuickProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what arrived; a request whose body takes longer begins and waits for it."""
-        super().data_received(data)
+        self._received += len(data)
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body:
+            self._read_body(cycle, data)
+        else:
+            super().data_received(data)
         held, self._held = self._held, None
         if held is not None:
             self._start_task(*held)
@@ -195,9 +313,23 @@ class QuickProtocol(HttpToolsProtocol):
             self._open_head, self._head_bytes = scope, 0
             return
         self._head_bytes += len(data)
-        if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_HEAD_TOO_LARGE)
-            self.transport.close()
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self._end(_HEAD_TOO_LARGE)
+
+    def _read_body(self, cycle: RequestResponseCycle, data: bytes) -> None:
+        """Read more of a body, and end one that is nothing but wrapping: notes on chunks, lines behind the last."""
+        if cycle is not self._open_body:
+            self._open_body, self._body_bytes, self._wrapping_bytes = cycle, 0, 0
+        before = len(cycle.body)
+        super().data_received(data)
+        if cycle is not self.cycle or not cycle.more_body:
+            return
+        body = len(cycle.body) - before
+        self._body_bytes += body
+        self._wrapping_bytes += len(data) - body
+        most = MOST_REST_BYTES if cycle.response_complete else MOST_HEAD_BYTES + WRAPPING * self._body_bytes
+        if self._wrapping_bytes > most:
+            self._end(b"" if cycle.response_started else _HEAD_TOO_LARGE)
 
     def on_response_complete(self) -> None:
         """Begin the next of those that queue, even if its body is still to come: it may wait for a 100."""
@@ -228,12 +360,20 @@ class QuickProtocol(HttpToolsProtocol):
         self.tasks.add(task)
 
 
+class QuickConfig(uvicorn.Config):
+    """What uvicorn is told, and how patient the server is."""
+
+    patience_s: float = PATIENCE_S
+    most_connections: int = MOST_CONNECTIONS
+
+
 class QuickServer(Server):
     """uvicorn's server without its pauses: it stops when it is told to, not at the next tenth of a second."""
 
-    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, config: QuickConfig, *, on_ready: Callable[[], None] = lambda: None) -> None:
         """Call `on_ready` once the port answers."""
         super().__init__(config)
+        self._patience_s = config.patience_s
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
 
@@ -268,10 +408,21 @@ class QuickServer(Server):
             self._on_ready()
 
     async def main_loop(self) -> None:
-        """Keep the date header fresh until the server is told to stop."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), timeout=1.0)
+        """Keep the date header fresh, and slow clients from staying, until the server is told to stop."""
+        looking = asyncio.create_task(self._look())
+        try:
+            while not await self.on_tick(0):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), timeout=1.0)
+        finally:
+            looking.cancel()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(self._patience_s)
+            for connection in list(self.server_state.connections):
+                assert isinstance(connection, QuickProtocol)
+                connection.look()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, let requests finish, then the application."""
@@ -312,9 +463,19 @@ def listen(host: str, port: int) -> socket.socket:
     return made
 
 
-def make_server(app: App, *, on_ready: Callable[[], None] = lambda: None) -> QuickServer:
-    """Return the server of an application; run it with :func:`run` or serve it in a loop of one's own."""
-    config = uvicorn.Config(
+def make_server(
+    app: App,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    patience_s: float = PATIENCE_S,
+    most_connections: int | None = None,
+) -> QuickServer:
+    """Return the server of an application; run it with :func:`run` or serve it in a loop of one's own.
+
+    `patience_s` is the time between two looks at slow clients; `most_connections` by default half of what the
+    process may open, callbacks having the other half.
+    """
+    config = QuickConfig(
         app,
         http=QuickProtocol,
         ws="none",
@@ -329,7 +490,19 @@ def make_server(app: App, *, on_ready: Callable[[], None] = lambda: None) -> Qui
         # Callers have bound what they send by our own limits; the parser's own buffer stays small.
         h11_max_incomplete_event_size=64 * 1024,
     )
+    config.patience_s = patience_s
+    config.most_connections = most_connections or connections_at_once()
     return QuickServer(config, on_ready=on_ready)
+
+
+def connections_at_once() -> int:
+    """Return how many connections there may be at a time."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MOST_CONNECTIONS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(SPARE_DESCRIPTORS, soft // 2 - SPARE_DESCRIPTORS) if soft > 0 else MOST_CONNECTIONS
 
 
 def raise_descriptors(most: int = 16_384) -> None:

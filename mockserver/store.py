@@ -163,6 +163,12 @@ class Store(Protocol):
     def tenants(self) -> Mapping[str, ClockState]:
         """Return the tenants that are known, with their clocks."""
 
+    def save_horizon(self, tenant: str, horizon: int) -> None:
+        """Keep how long the longest course of a tenant's tasks is, in milliseconds."""
+
+    def horizon(self, tenant: str) -> int:
+        """Return how long the longest course is, 0 where nothing was kept."""
+
     def reset(self, tenant: str) -> None:
         """Forget everything about a tenant."""
 
@@ -241,6 +247,7 @@ class MemoryStore:
         self._tenants: dict[str, _Tenant] = {}
         self._clocks: dict[str, ClockState] = {}
         self._quotas: dict[str, dict[str, Mapping[str, float]]] = {}
+        self._horizons: dict[str, int] = {}
         self._count = 0
 
     def _tenant(self, name: str) -> _Tenant:
@@ -370,11 +377,18 @@ class MemoryStore:
     def tenants(self) -> Mapping[str, ClockState]:
         return dict(self._clocks)
 
+    def save_horizon(self, tenant: str, horizon: int) -> None:
+        self._horizons[tenant] = horizon
+
+    def horizon(self, tenant: str) -> int:
+        return self._horizons.get(tenant, 0)
+
     def reset(self, tenant: str) -> None:
         held = self._tenants.pop(tenant, None)
         self._count -= len(held.by_id) if held is not None else 0
         self._clocks.pop(tenant, None)
         self._quotas.pop(tenant, None)
+        self._horizons.pop(tenant, None)
 
     async def committed(self) -> None:
         return None
@@ -425,6 +439,7 @@ CREATE INDEX IF NOT EXISTS delivery_task ON delivery (tenant, task_id, number);
 CREATE TABLE IF NOT EXISTS tenant (
   name TEXT PRIMARY KEY, base INTEGER NOT NULL, base_wall INTEGER NOT NULL, speed REAL NOT NULL,
   is_own INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS horizon (tenant TEXT PRIMARY KEY, longest INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 _VERSION: Final = 2
@@ -832,10 +847,17 @@ class SqliteStore:
         rows = self._db.execute("SELECT name, base, base_wall, speed, is_own FROM tenant")
         return {row[0]: ClockState(row[1], row[2], row[3], bool(row[4])) for row in rows}
 
+    def save_horizon(self, tenant: str, horizon: int) -> None:
+        self._write("INSERT OR REPLACE INTO horizon VALUES (?, ?)", (tenant, horizon))
+
+    def horizon(self, tenant: str) -> int:
+        row = self._db.execute("SELECT longest FROM horizon WHERE tenant=?", (tenant,)).fetchone()
+        return 0 if row is None else int(row[0])
+
     def reset(self, tenant: str) -> None:
         for table, column in (
             *(("task", "tenant"), ("name", "tenant"), ("account", "tenant"), ("delivery", "tenant")),
-            *(("quota", "tenant"), ("tenant", "name")),
+            *(("quota", "tenant"), ("horizon", "tenant"), ("tenant", "name")),
         ):
             gone = self._write(f"DELETE FROM {table} WHERE {column}=?", (tenant,))  # noqa: S608
             self._count -= gone.rowcount if table == "task" else 0

@@ -106,7 +106,7 @@ def move(task: Task, lifecycle: Lifecycle, state: str, now: int, *, failure: str
     task.timeline = past or ((elapsed, state),)
     if failure is not None:
         task.failure = failure
-    elif lifecycle.states[state].outcome == "success":
+    elif lifecycle.states[state].outcome not in (None, "failure"):
         task.failure = None
 
 

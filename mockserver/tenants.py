@@ -97,7 +97,8 @@ class Backend:
                 # Time went on at the former speed until now; from here at the one that was asked for.
                 tenant.clock.set(speed=self.settings.speed)
             self.tenants[name] = tenant
-            tenant.horizon = max((_longest(contract) for contract in self.contracts.values()), default=0)
+            usual = max((_longest(contract) for contract in self.contracts.values()), default=0)
+            tenant.horizon = max(usual, self.store.horizon(name))
         for name, holders in self.store.quotas().items():
             for holder, values in holders.items():
                 self._give(self.tenants[name], holder, dict(values))
@@ -186,6 +187,13 @@ class Backend:
             own = {(provider, unit): value for unit, value in values.items()}
             tenant.limits[holder] = values
             tenant.quotas[holder] = quotas(self.contracts[provider], {**self.settings.limits, **own})
+
+    def reach(self, tenant: Tenant, task: Task) -> None:
+        """Note how long a task's course is; a file remembers the longest."""
+        end = task.timeline[-1][0]
+        if end > tenant.horizon:
+            tenant.horizon = end
+            self.store.save_horizon(tenant.name, end)
 
     def forget(self, tenant: Tenant) -> None:
         """Begin the tenant again from nothing, with the clock it would have had at the start."""

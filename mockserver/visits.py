@@ -20,10 +20,13 @@ from validator.request import parse_query
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Origins = dict[bytes | tuple[str, str, str | bytes], str]
+Origins = dict[bytes | tuple[str, str, str], str]
 
 WHOLE: Final = "understudy.whole"
 """The ASGI extension of our own server: (the body, what sends an answer), for requests that came whole."""
+
+LATE: Final = "understudy.late"
+"""The key in the ASGI scope of a request whose client was given up: what is missing of its body will not come."""
 
 AnswerWhole = Callable[[int, HeaderList, bytes], bool]
 """(status, headers, body) -> whether it was sent; where not, it goes the usual way."""
@@ -31,7 +34,15 @@ AnswerWhole = Callable[[int, HeaderList, bytes], bool]
 TOKENS: Final = 10_000
 """Credentials and addresses whose reading is remembered; they are forgotten all at once."""
 
-_HOST: Final = re.compile(rb"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+LONGEST_REMEMBERED: Final = 1_024
+"""Characters of a credential or a host that is remembered as it stands; no real one is as long."""
+
+_HOST: Final = re.compile(rb"[A-Za-z0-9._\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+
+
+def is_host(value: bytes) -> bool:
+    """Tell whether a Host header is a name or an address, with a port or without."""
+    return len(value) <= LONGEST_REMEMBERED and _HOST.fullmatch(value) is not None
 
 
 class Headers(Mapping[str, str]):
@@ -120,9 +131,10 @@ class Visit:
             if len(self.origins) > TOKENS:
                 self.origins.clear()
             name = host.decode("latin-1")
-            if not _HOST.fullmatch(host):
+            if not is_host(host):
                 server = self.asgi.get("server") or ("127.0.0.1", 80)
                 name = f"{server[0]}:{server[1]}"
+                host = host if len(host) <= LONGEST_REMEMBERED else b""
             known = self.origins[host] = f"{self.asgi.get('scheme', 'http')}://{name}"
         return known
 
@@ -139,12 +151,17 @@ class Visit:
     def media_base(self) -> str:
         """Return what stands before the path of a result; its URL is fetched without our header."""
         tenant = self.tenant.name
-        key = (self.prefix, tenant, self.headers.raw.get(b"host", b""))
+        key = (self.prefix, tenant, self.origin)
         known = self.origins.get(key)
         if known is None:
             prefix = self.prefix or ("" if tenant == DEFAULT_TENANT else f"/t/{tenant}")
             known = self.origins[key] = self.origin + prefix
         return known
+
+    @property
+    def size(self) -> int:
+        """Return the size of the body in bytes."""
+        return len(self.body)
 
     @property
     def url(self) -> str:

@@ -98,12 +98,18 @@ class Wallets:
         """
         if now < account.settled_until:
             return
-        while account.open:
-            task = next(iter(account.open.values()))
-            if not self._settle(tenant, task, now):
+        # Found first and booked then: a dictionary that loses its oldest one by one is walked through from the start
+        # for each, past all that are gone.
+        ended: list[tuple[Task, Costs]] = []
+        for task in account.open.values():
+            costs = self._end(task, now)
+            if costs is None:
                 # Nothing to do before this one ends; what reads or an admin move is looked at again in a second.
                 account.settled_until = max(task.created + task.timeline[-1][0], now + 1_000)
-                return
+                break
+            ended.append((task, costs))
+        for task, costs in ended:
+            self._book(tenant, task, costs)
 
     def settle_all(self, tenant: str, name: str, account: Account, now: int) -> None:
         """Do the same for every task of the account."""

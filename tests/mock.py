@@ -268,8 +268,9 @@ class Mock:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         parts: Sequence[bytes] | None = None,
+        between: Callable[[], Awaitable[Any]] | None = None,
     ) -> Reply:
-        """Do the same inside the loop; `parts` is a body that comes in pieces."""
+        """Do the same inside the loop; `parts` is a body that comes in pieces, `between` what happens meanwhile."""
         known = {"host": HOST}
         if json is not None:
             body = orjson.dumps(json)
@@ -303,6 +304,8 @@ class Mock:
 
         async def receive() -> dict[str, Any]:
             if incoming:
+                if between is not None and parts is not None and len(incoming) < len(parts):
+                    await between()
                 part = incoming.popleft()
                 return {"type": "http.request", "body": part, "more_body": bool(incoming)}
             return {"type": "http.disconnect"}

@@ -48,6 +48,9 @@ MAX_DEPTH: Final = 100
 MAX_VALUES: Final = 50_000
 """JSON values in a body that are looked at; the longest real request has a few hundred."""
 
+MAX_COMMAS: Final = 4 * MAX_VALUES
+"""Commas in a body that is read at all: they may stand in texts, and no real one has a tenth of it."""
+
 MAX_FINDINGS: Final = 20
 """Findings of one rule that are told one by one."""
 
@@ -470,6 +473,10 @@ def _parse(contract: Contract, operation: Operation, request: Request) -> Json |
         return malformed("", request.body_fault)
     if not request.body.strip():
         return malformed("empty", "nothing")
+    commas = request.body.count(b",")
+    if commas > MAX_COMMAS:
+        # Read, it could be fifty times as large as it came.
+        return malformed("values", f"{commas:,} commas")
     try:
         body = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
@@ -478,7 +485,7 @@ def _parse(contract: Contract, operation: Operation, request: Request) -> Json |
         return malformed("", f"{error.msg} (line {error.lineno}, column {error.colno})")
     raw = request.body
     # As many commas as values, or it cannot be that much.
-    if raw.count(b",") > MAX_VALUES // 2 or _may_be_deep(raw):
+    if commas > MAX_VALUES // 2 or _may_be_deep(raw):
         levels, count = _extent(body)
         if levels > MAX_DEPTH:
             return malformed("depth", f"more than {MAX_DEPTH} levels")

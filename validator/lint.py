@@ -5,14 +5,11 @@ Knows the contracts and what was found; knows no files, terminals or options.
 
 from __future__ import annotations
 
-import itertools
-import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 from validator.addresses import Library, Unknown, recognise
@@ -35,7 +32,7 @@ from validator.printing import (
 )
 from validator.readers import Found
 from validator.report import Report, Violation, abbreviate, printable, report_json, report_text
-from validator.request import HttpRequest
+from validator.request import HttpRequest, repeated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +167,6 @@ def _strange_members(contract: Contract, operation: Operation, request: HttpRequ
 
 # --- what is not there ------------------------------------------------------------------------------------
 
-_LONGEST_SEARCHED: Final = 20_000_000
-"""Bytes of a body that is read a second time, for names given twice."""
-
 _LONGEST_PLACEHOLDER: Final = 300
 """Characters; what is longer was filled in, and a picture in Base64 would be searched for minutes."""
 
@@ -213,9 +207,7 @@ def _without_guesses(found: Found, request: HttpRequest, out: Examination) -> Re
     if not found.has_body:
         violations = [one for one in violations if one.kind != "malformed"]
     unchecked += found.unchecked
-    unchecked += [
-        f"{name}: given more than once, and only the last was looked at" for name in repeated(request.body)
-    ]
+    unchecked += repeated(request.body)
     for one in list(violations):
         filled_in = _filled_in(one, found, request, out)
         if filled_in:
@@ -223,26 +215,6 @@ def _without_guesses(found: Found, request: HttpRequest, out: Examination) -> Re
             unchecked.append(f"{one.field or 'the combination'}: {filled_in} is filled in later")
     violations = [_with_hint(one, out) for one in violations]
     return replace(report, violations=tuple(violations), unchecked=tuple(dict.fromkeys(unchecked)))
-
-
-def repeated(body: bytes) -> list[str]:
-    """Return the names that an object of a JSON text holds more than once, which a provider may read either way.
-
-    Source: RFC 8259, 4: names should be unique, and what becomes of others differs from reader to reader.
-    """
-    found: dict[str, None] = {}
-
-    def members(pairs: list[tuple[str, Any]]) -> None:
-        counts = Counter(name for name, _ in pairs)
-        found.update(dict.fromkeys(name for name, count in counts.items() if count > 1))
-
-    if len(body) > _LONGEST_SEARCHED:
-        return []
-    try:
-        json.loads(body, object_pairs_hook=members)
-    except (ValueError, RecursionError):
-        return []
-    return [name[:80] for name in itertools.islice(found, 20)]
 
 
 def _missing_credential(found: Found, request: HttpRequest, operation: Operation | None) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -12,6 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 from validator.contract.expressions import Json
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+_LONGEST_SEARCHED: Final = 20_000_000
+"""Bytes of a body that is read a second time, for names given twice."""
 
 
 class Request(Protocol):
@@ -131,3 +136,27 @@ def _encode(text: str) -> tuple[bytes, str]:
         return text.encode(), ""
     except UnicodeEncodeError:
         return b"", "the text holds a lone surrogate, which UTF-8 cannot say"
+
+
+def repeated(body: bytes) -> list[str]:
+    """Return sentences about the names that an object of a JSON text holds more than once.
+
+    The last one counts here, as with most readers; a provider may see it otherwise.
+
+    Source: RFC 8259, 4: names should be unique, and what becomes of others differs from reader to reader.
+    """
+    found: dict[str, None] = {}
+
+    def members(pairs: list[tuple[str, Any]]) -> None:
+        counts = Counter(name for name, _ in pairs)
+        found.update(dict.fromkeys(name for name, count in counts.items() if count > 1))
+
+    if len(body) > _LONGEST_SEARCHED:
+        return []
+    try:
+        json.loads(body, object_pairs_hook=members)
+    except (ValueError, RecursionError):
+        return []
+    return [
+        f"{name[:80]}: given more than once, and only the last was looked at" for name in islice(found, 20)
+    ]

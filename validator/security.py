@@ -142,6 +142,10 @@ def _judge_token(token: str, credential: Credential, keys: KeyRing) -> Principal
     account = claims.get(form.account)
     if not isinstance(account, str) or not account:
         return _unreadable(f"a claim {form.account} that is no text", "the key's name")
+    if len(account) > _LONGEST_KEY:
+        return _unreadable(
+            f"a claim {form.account} of {len(account):,} characters", f"at most {_LONGEST_KEY}"
+        )
     dates = [claims.get(name) for name in ("nbf", "exp")]
     if not all(_is_date(date) for date in dates):
         return _unreadable("a claim nbf or exp that is no time", "seconds since 1970")

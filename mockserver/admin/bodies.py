@@ -59,7 +59,11 @@ async def read_json(
     except orjson.JSONDecodeError as error:
         raise ProblemError(400, "No JSON", f"the body cannot be read: {error}") from None
     first(value)
-    for fault in _validator(schema).iter_errors(value):
+    try:
+        fault = next(_validator(schema).iter_errors(value), None)
+    except ValueError:  # the engine's own limit on depth
+        raise ProblemError(400, "Not valid", "the body is nested too deep") from None
+    if fault is not None:
         where = "/".join(str(step) for step in fault.instance_path)
         raise ProblemError(400, "Not valid", f"{where + ': ' if where else ''}{fault.message}"[:500])
     found: dict[str, Any] = value

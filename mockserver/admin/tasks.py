@@ -70,7 +70,7 @@ async def move_task(control: Control, tenant: Tenant, request: Request) -> Respo
     if control.settings.progress == "time":
         follow(task, lifecycle)
     tenant.altered[task.id] = None
-    tenant.horizon = max(tenant.horizon, task.timeline[-1][0])
+    control.backend.reach(tenant, task)
     control.backend.store.save(tenant.name, task)
     control.outbox.replan(tenant, task, operation, now)
     return ok(_task(control, tenant, task))

@@ -22,7 +22,7 @@ from tests.e2e.receiver import Callback, Receiver
 from tests.e2e.running import ROOT, Running, World, command, environment
 
 SOAK = bool(os.environ.get("UNDERSTUDY_SOAK"))
-CRASHES = int(os.environ.get("UNDERSTUDY_CRASHES", "150" if SOAK else "12"))
+CRASHES = int(os.environ.get("UNDERSTUDY_CRASHES", "200" if SOAK else "12"))
 SEED = int(os.environ.get("UNDERSTUDY_CRASH_SEED", "20261121"))
 
 SECRET = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="

@@ -22,12 +22,11 @@ from mockserver.callbacks import (
     PER_HOST,
     PER_RECEIVER,
     HttpSender,
-    NotAllowedError,
-    Policy,
     at_once,
     resolve,
     sign,
 )
+from mockserver.receivers import NotAllowedError, Policy
 from mockserver.settings import WELL_KNOWN_SECRET, Settings
 from mockserver.store import SqliteStore
 from tests.mock import HOOK, NOON, Call, Mock, Wall, slow

@@ -45,6 +45,24 @@ def test_a_body_in_pieces_is_one_body(toy: Mock, size: int) -> None:
     assert (200, f"pieces-{size}") == (reply.status, reply.json["clip"]["name"])
 
 
+def test_a_request_happens_when_its_body_is_there() -> None:
+    with Mock(log="off") as mock:
+        mock.freeze()
+
+        async def meanwhile() -> None:
+            await mock.send("POST", "/__admin/clock/advance", json={"by": "PT5S"})
+            await mock.send("POST", CLIPS, json={"prompt": "quicker"}, headers=HEADERS)
+
+        parts = [b'{"prompt":', b'"slower"}']
+        slow = mock.run(mock.send("POST", CLIPS, parts=parts, between=meanwhile, headers=JSON)).json["clip"]
+
+        assert NOON + 5_000 == slow["made"]
+        assert "waiting" == slow["state"]
+        listed = mock.get(CLIPS, x_toy_key=KEY).json["clips"]
+        assert [slow["id"]] == [clip["id"] for clip in listed][:1]
+        assert sorted((clip["made"] for clip in listed), reverse=True) == [clip["made"] for clip in listed]
+
+
 MALFORMED = {
     "nothing": (b"", "malformed-empty"),
     "blank": (b" \n", "malformed-empty"),

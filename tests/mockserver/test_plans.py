@@ -184,6 +184,53 @@ def test_every_scenario_can_be_asked_of_every_operation_and_nobody_falls_over() 
                 assert told, (name, method, path)
 
 
+# --- attempts at breaking it ------------------------------------------------------------------------------
+
+
+def test_a_value_cannot_become_a_header_of_its_own() -> None:
+    evil = "text/plain\r\nX-Evil: 1\x00é"
+    with Mock() as mock:
+        plan(
+            mock,
+            {"scenario": "wrong-content-type", "with": {"type": evil}},
+            {"scenario": "rate-limited", "with": {"retry-after": evil}, "match": {"role": "read"}},
+            {"scenario": "unknown-status", "with": {"status": evil}},
+            {"scenario": "result-wrong-content-type", "with": {"type": evil}},
+        )
+        made = mock.create()
+        mock.admin("DELETE", "/scenarios/plan-1", status=204)
+        refused = mock.read("clip-unknown")
+        mock.admin("DELETE", "/scenarios", status=204)
+        mock.wait(60)
+        task = mock.read(made.json["clip"]["id"])
+        file = mock.get(task.json["clip"]["file"]["url"].partition("8700")[2])
+
+    for reply in (made, refused, task, file):
+        assert "x-evil" not in reply.headers
+        assert all("\r" not in value and "\n" not in value for value in reply.headers.values())
+    assert made.headers["content-type"] == file.headers["content-type"] == "text/plainX-Evil: 1"
+    assert task.json["clip"]["state"] == evil
+
+
+def test_a_body_full_of_tokens_and_a_header_full_of_wishes_are_read_for_a_while_only() -> None:
+    with Mock() as mock:
+        many = mock.create(prompt="x", remark="[[scenario:nobody]]" * 20_000)
+        long = mock.create(headers={"prefer": "scenario=nobody, " * 2_000})
+
+    for reply in (many, long):
+        assert reply.status == 200
+        assert len(reply.headers["x-mock-note"]) <= 1_000
+
+
+@pytest.mark.parametrize(
+    "wish",
+    ["scenario=", "scenario=;", ";;;", '"', 'scenario="', "=,=;=", "scenario=slow;factor", "\x80=\xff"],
+)
+def test_a_header_that_is_none_is_passed_over(wish: str) -> None:
+    with Mock() as mock:
+        assert mock.create(headers={"prefer": wish}).status == 200
+
+
 # --- plans ------------------------------------------------------------------------------------------------
 
 

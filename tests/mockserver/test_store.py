@@ -500,6 +500,17 @@ def test_a_finished_delivery_that_is_sent_again_is_not_dropped(
 # --- tenants ----------------------------------------------------------------------------------------------
 
 
+def test_the_longest_course_is_kept_by_tenant(store: Store) -> None:
+    assert store.horizon("default") == 0
+
+    store.save_horizon("default", 5)
+    store.save_horizon("default", 12)
+    store.save_horizon("ci", 7)
+    store.reset("ci")
+
+    assert (store.horizon("default"), store.horizon("ci")) == (12, 0)
+
+
 def test_clocks_are_kept_by_tenant(store: Store) -> None:
     store.save_clock("default", ClockState(NOON, NOON, 1.0, False))
     store.save_clock("ci", ClockState(NOON, NOON, 1.0, False))

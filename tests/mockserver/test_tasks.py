@@ -187,6 +187,15 @@ def test_success_by_hand_forgets_why_the_task_would_have_failed() -> None:
     assert moved.failure is None
 
 
+def test_a_canceled_task_forgets_why_it_would_have_failed() -> None:
+    states = {**lifecycle().states, "gone": replace(lifecycle().states["done"], outcome="canceled")}
+    moved = task(timeline=FAILING, failure="Picture too small")
+
+    move(moved, replace(lifecycle(), states=states), "gone", NOON + 1_000)
+
+    assert moved.failure is None
+
+
 def test_a_step_on_the_way_keeps_why_the_task_will_fail() -> None:
     moved = task(timeline=FAILING, failure="Picture too small")
 

@@ -236,6 +236,25 @@ def test_clocks_go_on_where_they_were(tmp_path: Path) -> None:
     } == clocks
 
 
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_course_longer_than_usual_is_told_after_a_restart(tmp_path: Path, is_slow: bool) -> None:
+    wall, file = Wall(), tmp_path / "store.db"
+    with Mock(wall=wall, store=SqliteStore(str(file)), log="off") as mock:
+        mock.freeze()
+        made = mock.create(headers={"prefer": "scenario=slow; factor=3"} if is_slow else None)
+        task = made.json["clip"]["id"]
+        mock.advance("PT11S")
+        if not is_slow:
+            # From where it was once more: its end is later than any usual one.
+            mock.move(task, state="waiting")
+
+    with Mock(wall=wall, store=SqliteStore(str(file)), log="off") as mock:
+        mock.advance("PT3S")
+        (event,) = mock.admin("POST", "/clock/advance", {"to": "next-event"})["events"]
+
+    assert (event["task"], event["state"]) == (task, "done")
+
+
 def test_a_new_speed_holds_from_the_restart_on_but_not_for_a_clock_somebody_set(tmp_path: Path) -> None:
     wall, file = Wall(), tmp_path / "store.db"
     known = restarted(file, wall, speed=2.0)

@@ -57,6 +57,29 @@ def test_what_ended_well_is_taken_and_what_failed_is_let_go(store: Store) -> Non
     assert (good.is_settled, bad.is_settled, running.is_settled) == (True, True, False)
 
 
+class Counted(dict[str, Any]):
+    """A dictionary that counts how often it is walked through."""
+
+    walks = 0
+
+    def values(self) -> Any:
+        self.walks += 1
+        return super().values()
+
+
+def test_tasks_that_all_ended_are_booked_in_one_walk() -> None:
+    # Each walk begins at the first place there ever was: one for each task and a million of them take minutes.
+    store = MemoryStore()
+    wallets = wallets_with(store, *(task(id=f"task-{number}") for number in range(500)))
+    held = account(store)
+    held.open = known = Counted(held.open)
+
+    wallets.settle("default", ACCOUNT, held, NOON + 12_000)
+
+    assert (held.used, held.open) == (2.5 * 500, {})
+    assert known.walks == 1
+
+
 def test_the_quick_look_stops_at_the_first_that_still_runs(store: Store) -> None:
     wallets = wallets_with(store, task(id="long"), task(id="short", timeline=FAILING))
 

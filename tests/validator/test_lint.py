@@ -17,10 +17,9 @@ from validator.lint import (
     judge,
     judgement_json,
     judgement_text,
-    repeated,
 )
 from validator.readers import Found, read_requests
-from validator.request import HttpRequest
+from validator.request import HttpRequest, repeated
 
 ALL = Library(contracts={name: contract(name) for name in ("toy", "magnific", "modellix")})
 TOY = Library(contracts={"toy": contract("toy")}, provider="toy")
@@ -404,7 +403,7 @@ def test_a_member_given_twice_is_told() -> None:
         "prompt: given more than once, and only the last was looked at",
         "x: given more than once, and only the last was looked at",
     } <= set(one.report.unchecked if one.report else ())
-    assert "name" not in repeated(b'{"name": 1}')
+    assert repeated(b'{"name": 1}') == []
     assert repeated(b'{"a"') == []
     assert repeated(b"[" * 100_000) == []
 

@@ -123,6 +123,13 @@ _PLAIN: Final = "!plain"
 MOST_NODES: Final = 1_000_000
 """Values of a document, aliases counted each time: a few lines of aliases can stand for billions."""
 
+MOST_LEVELS: Final = 200
+"""Levels of nesting in a document; libyaml builds nodes by recursion in C, and takes the process with it."""
+
+_BRACKETS: Final = b"[]{}"
+_NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(_BRACKETS)))
+_INDENTATION: Final = re.compile(rb"^[ \t?:-]*", re.MULTILINE)
+
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """PyYAML's parser without its idea of types: a plain scalar is marked, and read by :func:`_value`."""
@@ -163,10 +170,41 @@ def _value(node: Any, budget: list[int]) -> Json:
     raise yaml.constructor.ConstructorError(None, None, f"the tag {tag} is not understood", node.start_mark)
 
 
+def _may_be_deep(text: str | bytes) -> bool:
+    """Tell whether a text may be nested deeper than is read; false only where it is not.
+
+    A level is opened by a bracket, or stands further to the right; a list may stand where its name does.
+    """
+    if isinstance(text, bytes) and text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = text.decode("utf-16", "replace")
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    most = MOST_LEVELS - 2 * max(map(len, _INDENTATION.findall(raw)))
+    brackets, levels = raw.translate(None, _NO_BRACKETS), 0
+    while 0 < most < levels + brackets.count(b"[") + brackets.count(b"{"):
+        # Pairs with nothing between them are taken away, a level at a time.
+        inner = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if inner == brackets or levels > MOST_LEVELS:
+            return True
+        brackets, levels = inner, levels + 1
+    return most <= 0
+
+
+def _check_depth(text: str | bytes) -> None:
+    """Raise MarkedYAMLError where a text is nested too deep, told by its events, which need no recursion."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_LEVELS:
+            problem = f"is nested deeper than {MOST_LEVELS} levels"
+            raise yaml.MarkedYAMLError(None, None, problem, event.start_mark)  # type: ignore[arg-type]
+
+
 def parse_yaml(text: str | bytes, *, file: str) -> Json:
     """Return the JSON value of a YAML 1.2 text; raises SpecError with line and column."""
     loader = None
     try:
+        if _may_be_deep(text):
+            _check_depth(text)
         loader = _Loader(text)
         node = loader.get_single_node()
         return None if node is None else _value(node, [MOST_NODES])
