@@ -468,7 +468,9 @@ _ENTRIES: Final = (
         roles=frozenset(("create",)),
         parameters=(
             Parameter(
-                name="reason", summary="moderation, or the id of a rule; without it the first known one", default=""
+                name="reason",
+                summary="moderation, or the id of a rule; without it the first known one",
+                default="",
             ),
         ),
         course=_failed,
