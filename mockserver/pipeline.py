@@ -306,6 +306,8 @@ class Pipeline:
             why_not = scenarios.obstacle(wish.scenario, contract, operation)
             if why_not or plan.is_due(wish, where):
                 lot.take(wish, why_not)
+            else:
+                lot.notes.append(f"{wish.scenario.name} was not applied: after and times leave this one out")
         if asked or plan.is_idle:
             return
         body = lazy_body(visit.body, orjson.loads)
@@ -316,7 +318,7 @@ class Pipeline:
         """Return the answer of a scenario that leaves the request undone, None where there is none."""
         contract, plan = visit.desk.contract, visit.tenant.plan
         if plan.revoked and plan.is_revoked(visit.account):
-            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={}, origin="text")
+            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={})
             lot.met.append(wish)
             lot.wishes.clear()
             return self._refuse_for(visit, operation, wish)
@@ -400,8 +402,7 @@ class Pipeline:
 
     def _refuse_for(self, visit: Visit, operation: Operation, wish: Wish) -> Answer:
         """Refuse in the provider's words, as a scenario wants it."""
-        body = lazy_body(visit.body, orjson.loads) if visit.body else (lambda: MISSING)
-        found = scenario_violation(visit.desk.contract, operation, wish, body)
+        found = scenario_violation(visit.desk.contract, operation, wish, visit, visit.examination.path)
         return self._refuse(visit, [found])
 
     def _authorise(self, visit: Visit, plan: Plan) -> Violation | None:
