@@ -286,6 +286,8 @@ class Pipeline:
             code = next((one.value for one in preferred if one.name == "code"), "")
             if code in visit.desk.refusals:
                 answer = self._refuse_as_asked(visit, plan.operation, code, applied)
+                for wish in wishes_of_header(preferred, lot.notes):
+                    lot.notes.append(f"{wish.scenario.name} was not applied: code={code} came first")
             else:
                 self._draw(visit, plan.operation, preferred, lot)
                 answer = self._before(visit, plan.operation, lot)

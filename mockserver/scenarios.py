@@ -310,7 +310,8 @@ _JUNK: Final = {"x_unannounced": {"since": "tomorrow", "values": [1, None, "two"
 def _html(answer: Answer, values: Values) -> None:
     status = int(values["status"])
     answer.status = status
-    answer.body = _page(f"{status} {_TITLES.get(status, 'Error')}")
+    # Source: RFC 9110, 15.3.5, 15.3.6 and 15.4.5: these have no content.
+    answer.body = b"" if status in (204, 205, 304) else _page(f"{status} {_TITLES.get(status, 'Error')}")
     answer.header(b"content-type", b"text/html")
 
 

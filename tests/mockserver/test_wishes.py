@@ -33,6 +33,22 @@ def test_a_request_that_after_or_times_leave_out_is_told_so() -> None:
     assert [note, note] == [one.headers["x-mock-note"] for one in (first, third)]
 
 
+def test_a_scenario_beside_a_code_is_told_that_the_code_came_first() -> None:
+    with Mock() as mock:
+        reply = asked(mock, "scenario=internal-error, code=429")
+
+    assert (429, "code=429") == (reply.status, reply.headers["preference-applied"])
+    assert "internal-error was not applied: code=429 came first" == reply.headers["x-mock-note"]
+
+
+def test_a_page_with_a_status_that_has_no_content_is_empty() -> None:
+    with Mock() as mock:
+        empty, page = (asked(mock, f"scenario=html-error-page; status={code}") for code in (204, 403))
+
+    assert (204, b"") == (empty.status, empty.body)
+    assert (403, True) == (page.status, page.body.startswith(b"<html>"))
+
+
 def test_an_invalid_read_names_its_parameter() -> None:
     with Mock("kling") as mock:
         reply = mock.call(
