@@ -15,6 +15,7 @@ from mockserver import scenarios
 from mockserver.artifacts import MEDIA_TYPE, Artifacts
 from mockserver.callbacks import HttpSender, Outbox, Sender, decoded_secret
 from mockserver.clock import Wall, wall_ms
+from mockserver.events import Events
 from mockserver.faults import CUT, play
 from mockserver.log import RequestLog
 from mockserver.pipeline import Pipeline
@@ -128,6 +129,7 @@ class App:
             wall=wall,
         )
         self.outbox = Outbox(self.backend, sender or HttpSender(Policy.of(settings)))
+        self.events = Events(self.backend, self.outbox)
         self.artifacts = Artifacts(max_bytes=settings.media_cache_bytes)
         self.log = request_log or RequestLog(settings.log)
         self.totals: Mapping[str, Costs] = {}
@@ -167,7 +169,7 @@ class App:
                 # Imported when it is first asked for: the framework costs as much as half a start.
                 from mockserver.admin import make_admin
 
-                self._admin = make_admin(self.backend, self.outbox)
+                self._admin = make_admin(self.backend, self.outbox, self.events)
             await self._admin({**scope, "understudy.tenant": tenant}, receive, send)
         elif rest.startswith(MEDIA + "/"):
             await self._media(scope, send, tenant, rest)
@@ -192,8 +194,14 @@ class App:
         self.backend.tenant(DEFAULT_TENANT)
         self.outbox.start()
 
+    def let_go(self) -> None:
+        """End what waits for something to happen, because nothing more will: streams of events, pullers."""
+        self.events.close()
+        self.outbox.let_go()
+
     async def stop(self) -> None:
         """Stop sending, sum up what the tasks cost, and let go of files and threads."""
+        self.let_go()
         await self.outbox.stop()
         self.artifacts.close()
         self.totals = self.backend.wallets.totals(self.backend.times())

@@ -23,7 +23,7 @@ import orjson
 
 from mockserver import scenarios
 from mockserver.clock import stopwatch
-from mockserver.deliveries import Attempt, Delivery, judge, planned
+from mockserver.deliveries import Attempt, Delivery, Handout, Mode, judge, planned
 from mockserver.journal import shown_url
 from mockserver.receivers import NotAllowedError, Policy, split
 from mockserver.scenarios import USUAL, Sending, Try
@@ -47,6 +47,12 @@ TENANT_PART: Final = 4
 
 LONGEST_SLEEP: Final = 3_600.0
 """Seconds after which a timer looks again, because a clock may have been moved."""
+
+REPORT_GRACE_S: Final = 5.0
+"""Seconds beyond the time-out of a delivery that a puller has to say what came of it."""
+
+MOST_UNREACHED: Final = 1_000
+"""Deliveries of a tenant that reached nobody and are kept for a puller who may come."""
 
 log: Final = logging.getLogger("understudy")
 
@@ -243,11 +249,24 @@ class DeliveryView:
 # --- the outbox -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A delivery in the hands of a puller; `how` is what a scenario makes of the attempt."""
+
+    handout: Handout
+    timer: asyncio.TimerHandle
+    how: Try
+    scenario: str
+
+
 @dataclass(slots=True)
 class _Lanes:
     """One tenant's open deliveries: for each task a lane whose head alone may go, and the heads by time.
 
-    `busy` are the tasks whose head is under way; `share` is the tenant's part of all attempts.
+    `busy` are the tasks whose head is under way; `share` is the tenant's part of all attempts.  For those who pull:
+    `ready` are heads that are due and not sent, `handed` those in the hands of a puller with the timer that takes
+    them back and what a scenario makes of them, `unreached` the ids of those that were sent and reached nobody;
+    `news` wakes whoever waits for one.
     """
 
     share: asyncio.Semaphore
@@ -256,6 +275,18 @@ class _Lanes:
     heap: list[tuple[int, int, str]] = field(default_factory=list)
     flights: set[asyncio.Task[None]] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
+    mode: Mode = "push"
+    ready: deque[Delivery] = field(default_factory=deque)
+    handed: dict[str, _Handed] = field(default_factory=dict)
+    unreached: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_UNREACHED))
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def close(self) -> None:
+        """Let go of every timer, and of those who wait."""
+        for timer in (self.timer, *(one.timer for one in self.handed.values())):
+            if timer is not None:
+                timer.cancel()
+        self.news.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +327,9 @@ class Outbox:
         most = limit or at_once()
         self._all, self._share = asyncio.Semaphore(most), max(PER_HOST, most // TENANT_PART)
         self._events: dict[str, list[Event]] = {}
+        self._is_stopping = False
+        self.on_attempt: Callable[[Tenant, Delivery], None] | None = None
+        """Told of every attempt while somebody listens."""
         self._awaited: dict[tuple[str, str], asyncio.Future[None]] = {}
 
     def start(self) -> None:
@@ -310,9 +344,9 @@ class Outbox:
     async def stop(self) -> None:
         """Stop sending; what is under way is given up and stays open in the store."""
         flights = [flight for lanes in self._tenants.values() for flight in lanes.flights]
+        self.let_go()
         for lanes in self._tenants.values():
-            if lanes.timer is not None:
-                lanes.timer.cancel()
+            lanes.close()
         for flight in flights:
             flight.cancel()
         if flights:
@@ -392,8 +426,7 @@ class Outbox:
         lanes = self._tenants.pop(tenant.name, None)
         if lanes is None:
             return
-        if lanes.timer is not None:
-            lanes.timer.cancel()
+        lanes.close()
         for flight in lanes.flights:
             flight.cancel()
 
@@ -410,6 +443,156 @@ class Outbox:
         finally:
             timer.cancel()
             self._awaited.pop(key, None)
+
+    # --- pulling
+
+    def mode(self, tenant: Tenant) -> Mode:
+        """Return who moves the tenant's deliveries."""
+        return self._lanes(tenant).mode
+
+    def set_mode(self, tenant: Tenant, mode: Mode) -> None:
+        """Keep what falls due for those who pull, or send it from now on, what waits for a puller included."""
+        lanes = self._lanes(tenant)
+        if lanes.mode == mode:
+            return
+        lanes.mode = mode
+        while lanes.ready:
+            head = lanes.ready.popleft()
+            lanes.busy.discard(head.task_id)
+            self._push(lanes, head)
+        lanes.news.set()
+        self.wake(tenant)
+
+    async def pull(self, tenant: Tenant, within_s: float) -> Handout | None:
+        """Hand out the next delivery, waiting for one so many real seconds; None where there is none.
+
+        What is due, in order; and where the server sends itself, what reached nobody.  A tenant that begins again
+        meanwhile has none.
+        """
+        lanes = self._lanes(tenant)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not self._is_stopping and self._tenants.get(tenant.name) is lanes:
+                    lanes.news.clear()
+                    found = self._next_for_pull(tenant, lanes)
+                    if found is None:
+                        await lanes.news.wait()
+                        continue
+                    handout = self._hand_out(tenant, lanes, found)
+                    if handout is not None:
+                        return handout
+        return None
+
+    def _next_for_pull(self, tenant: Tenant, lanes: _Lanes) -> Delivery | None:
+        store = self._backend.store
+        while lanes.ready:
+            head = lanes.ready.popleft()
+            if store.get(tenant.name, head.task_id) is not None:
+                return head
+            head.status, head.next_at = "canceled", None
+            store.save_delivery(tenant.name, head)
+            self._after(tenant, lanes, head)
+        for _ in range(len(lanes.unreached)):
+            delivery_id = lanes.unreached.popleft()
+            delivery = store.delivery(tenant.name, delivery_id)
+            if delivery is None or not delivery.reached_nobody:
+                continue
+            if store.get(tenant.name, delivery.task_id) is None:
+                continue
+            if delivery.task_id in lanes.busy:
+                # Other news of its task are under way; it comes behind them.
+                lanes.unreached.append(delivery_id)
+                continue
+            lane = lanes.lanes.setdefault(delivery.task_id, deque())
+            if lane and lane[0].id == delivery_id:
+                delivery = lane[0]
+            elif any(one.id == delivery_id for one in lane):
+                continue
+            else:
+                delivery.status, delivery.next_at = "retrying", tenant.clock.now()
+                store.save_delivery(tenant.name, delivery)
+                lane.appendleft(delivery)
+            lanes.busy.add(delivery.task_id)
+            return delivery
+        return None
+
+    def _hand_out(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> Handout | None:
+        """Return a delivery as it is to be sent; None for one that a scenario loses, or that cannot be made."""
+        contract = self._backend.contracts[delivery.provider]
+        operation = contract.operations[delivery.operation]
+        task = self._backend.store.get(tenant.name, delivery.task_id)
+        assert task is not None
+        callback, now = _callback(operation, delivery.callback), tenant.clock.now()
+        how, scenario = USUAL, ""
+        try:
+            if task.scenarios:
+                how, scenario = scenarios.attempt(task, callback, len(delivery.attempts))
+            headers = self._prepare(contract, operation, task, callback, delivery, now, how)
+        except Exception as error:  # as for one that is sent: the next news must not wait for ever
+            self._break(tenant, delivery, error, is_pulled=True)
+            self._through(tenant, lanes, delivery)
+            return None
+        if how.lost:
+            error_text = f"{how.lost}; nothing was sent (scenario {scenario})"
+            lost = Attempt(
+                at=now, status=how.status, error=error_text, took_ms=0, headers=headers, is_pulled=True
+            )
+            self._note(tenant, callback, delivery, lost, how)
+            self._through(tenant, lanes, delivery)
+            return None
+        self._backend.store.save_delivery(tenant.name, delivery)
+        handout = Handout(
+            delivery=delivery,
+            method=callback.method,
+            headers=headers,
+            at=now,
+            within_s=min(callback.timeout / 1000, self._backend.settings.callback_timeout),
+            started=stopwatch(),
+        )
+        timer = asyncio.get_running_loop().call_later(
+            handout.within_s + REPORT_GRACE_S, self._take_back, tenant, lanes, delivery.id
+        )
+        lanes.handed[delivery.id] = _Handed(handout, timer, how, scenario)
+        return handout
+
+    def _through(self, tenant: Tenant, lanes: _Lanes, delivery: Delivery) -> None:
+        self._backend.store.save_delivery(tenant.name, delivery)
+        self._after(tenant, lanes, delivery)
+
+    def _take_back(self, tenant: Tenant, lanes: _Lanes, delivery_id: str) -> None:
+        if self._tenants.get(tenant.name) is lanes:
+            self.report(tenant, delivery_id, None, "whoever pulled it did not say what came of it")
+
+    def report(self, tenant: Tenant, delivery_id: str, status: int | None, error: str) -> Delivery | None:
+        """Note what came of a delivery that was handed out; None where it is in nobody's hands (any more)."""
+        lanes = self._lanes(tenant)
+        handed = lanes.handed.pop(delivery_id, None)
+        if handed is None:
+            return None
+        handed.timer.cancel()
+        handout, how = handed.handout, handed.how
+        if how.is_unheard:
+            error = f"no answer (scenario {handed.scenario}; the receiver said {status})"
+            status = None
+        delivery = handout.delivery
+        operation = self._backend.contracts[delivery.provider].operations[delivery.operation]
+        attempt = Attempt(
+            at=handout.at,
+            status=status,
+            error=error,
+            took_ms=int((stopwatch() - handout.started) * 1000),
+            headers=handout.headers,
+            is_pulled=True,
+        )
+        self._note(tenant, _callback(operation, delivery.callback), delivery, attempt, how)
+        self._through(tenant, lanes, delivery)
+        return delivery
+
+    def let_go(self) -> None:
+        """Answer those who wait for a delivery: the server stops."""
+        self._is_stopping = True
+        for lanes in self._tenants.values():
+            lanes.news.set()
 
     # --- time
 
@@ -490,6 +673,10 @@ class Outbox:
             if head is None:
                 continue
             lanes.busy.add(task_id)
+            if lanes.mode == "pull":
+                lanes.ready.append(head)
+                lanes.news.set()
+                continue
             flight = asyncio.get_running_loop().create_task(self._attempt(tenant, lanes, head))
             lanes.flights.add(flight)
             flight.add_done_callback(lanes.flights.discard)
@@ -507,14 +694,26 @@ class Outbox:
                 async with self._path(delivery.url), self._host(delivery.url), lanes.share, self._all:
                     await self._try(tenant, contract, operation, task, callback, delivery)
         except Exception as error:  # whatever it was, the next news of the task must not wait for ever
-            log.exception("callback %s could not be sent", delivery.id)
-            delivery.status, delivery.next_at = "failed", None
-            attempt = Attempt(at=tenant.clock.now(), status=None, error=repr(error), took_ms=0, headers=())
-            delivery.attempts = (*delivery.attempts, attempt)
+            self._break(tenant, delivery, error)
         store.save_delivery(tenant.name, delivery)
         if store.is_dirty:
             await store.committed()
         self._after(tenant, lanes, delivery)
+
+    @staticmethod
+    def _break(tenant: Tenant, delivery: Delivery, error: Exception, *, is_pulled: bool = False) -> None:
+        """Give up a delivery that cannot be made."""
+        log.exception("callback %s could not be sent", delivery.id)
+        delivery.status, delivery.next_at = "failed", None
+        attempt = Attempt(
+            at=tenant.clock.now(),
+            status=None,
+            error=repr(error),
+            took_ms=0,
+            headers=(),
+            is_pulled=is_pulled,
+        )
+        delivery.attempts = (*delivery.attempts, attempt)
 
     def _path(self, url: str) -> asyncio.Semaphore:
         # Not the host alone: what hangs at one of its paths must not hold up what another one takes.
@@ -567,24 +766,36 @@ class Outbox:
             delivery.status, delivery.next_at, error = "refused", None, str(refused)
         except OSError as failed:
             error = str(failed)
-        attempt = Attempt(
-            at=now, status=status, error=error, took_ms=int((stopwatch() - started) * 1000), headers=headers
-        )
+        took_ms = int((stopwatch() - started) * 1000)
+        attempt = Attempt(at=now, status=status, error=error, took_ms=took_ms, headers=headers)
+        self._note(tenant, callback, delivery, attempt, how)
+
+    def _note(
+        self, tenant: Tenant, callback: Callback, delivery: Delivery, attempt: Attempt, how: Try
+    ) -> None:
+        """Keep an attempt, judge it, and tell those who want to know."""
         delivery.attempts = (*delivery.attempts, attempt)
         if delivery.status != "refused":
-            self._judge(tenant, callback, delivery, status, how)
+            self._judge(tenant, callback, delivery, attempt.status, how)
         log.debug(
             "callback %s %s -> %s %s",
             shown_url(delivery.url),
             delivery.state,
-            status or error,
+            attempt.status or attempt.error,
             delivery.status,
         )
+        if delivery.reached_nobody and not (how.lost or how.is_unheard):
+            # What a scenario loses stays lost.
+            lanes = self._lanes(tenant)
+            lanes.unreached.append(delivery.id)
+            lanes.news.set()
+        if self.on_attempt is not None:
+            self.on_attempt(tenant, delivery)
         events = self._events.get(tenant.name)
         if events is not None:
             events.append(
                 Event(
-                    at=now,
+                    at=attempt.at,
                     kind="delivery",
                     task=delivery.task_id,
                     state=delivery.state,
@@ -663,6 +874,9 @@ class Outbox:
             self._push(lanes, head)
         else:
             lanes.lanes.pop(delivery.task_id, None)
+        if lanes.unreached:
+            # One of them may have waited for this task's news to be through.
+            lanes.news.set()
         self.wake(tenant)
 
 

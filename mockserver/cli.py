@@ -24,6 +24,7 @@ from mockserver.settings import (
 from validator.options import CLEAN, Command
 
 EXIT_BROKEN: Final = 2
+_TERMINAL_COMMANDS: Final = ("status", "tail", "forward")
 _OWN_COMMANDS: Final = ("scenarios",)
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
 
@@ -33,7 +34,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order a user meets them."""
-        return ["serve", *_OWN_COMMANDS, *_VALIDATOR_COMMANDS, "completion"]
+        return ["serve", *_TERMINAL_COMMANDS, *_OWN_COMMANDS, *_VALIDATOR_COMMANDS, "completion"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
@@ -42,6 +43,10 @@ class LazyGroup(click.Group):
 
             command: click.Command = COMMANDS[cmd_name]
             return command
+        if cmd_name in _TERMINAL_COMMANDS:
+            from mockserver import terminal
+
+            return terminal.COMMANDS[cmd_name]
         if cmd_name == "scenarios":
             from mockserver.atlas import scenarios
 
@@ -72,6 +77,8 @@ def main() -> None:
 
     \b
     understudy serve                     a mock server for every provider, on port 8700
+    understudy tail                      what happens on it, as it happens
+    understudy forward URL               its callbacks, brought to a program it cannot call
     understudy scenarios                 every failure that can be rehearsed, by name
     understudy lint request.json ...     what is wrong with a request, before it is sent
     understudy explain RULE              one rule: what it says, where that is written, examples

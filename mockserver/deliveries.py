@@ -23,6 +23,7 @@ class Attempt:
     """One try: when (the tenant's time, milliseconds), what came back, how long it took.
 
     `status` is the receiver's, None where there was none; `error` says why; `headers` what was sent.
+    `is_pulled`: it was handed to a puller, who said what came back.
     """
 
     at: int
@@ -30,6 +31,37 @@ class Attempt:
     error: str
     took_ms: int
     headers: tuple[tuple[str, str], ...]
+    is_pulled: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Return about how much memory it takes."""
+        return 200 + len(self.error) + sum(len(name) + len(value) for name, value in self.headers)
+
+
+Mode = Literal["push", "pull"]
+"""Who moves the deliveries of a tenant: the server sends them, or somebody fetches them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handout:
+    """A delivery in the hands of a puller: what is to be sent, and the real seconds there are to report on it."""
+
+    delivery: Delivery
+    method: str
+    headers: tuple[tuple[str, str], ...]
+    at: int
+    within_s: float
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """How much a tenant's ledger holds, and how many deliveries it has let go."""
+
+    kept: int
+    size_bytes: int
+    dropped: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +90,16 @@ class Delivery:
     def is_open(self) -> bool:
         """Tell whether there is anything left to do."""
         return self.status in OPEN
+
+    @property
+    def size_bytes(self) -> int:
+        """Return about how much memory it takes."""
+        return 600 + len(self.url) + len(self.body) + sum(one.size_bytes for one in self.attempts)
+
+    @property
+    def reached_nobody(self) -> bool:
+        """Tell whether it was sent last without any answer: its receiver cannot be called, or not from here."""
+        return bool(self.attempts) and self.attempts[-1].status is None and not self.attempts[-1].is_pulled
 
 
 def planned(task: Task, callback: Callback) -> Sequence[tuple[int, str]]:

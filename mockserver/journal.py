@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
@@ -80,15 +80,19 @@ HEADER_OVERHEAD: Final = 150
 
 
 class Budget:
-    """The bytes that all journals of a server hold together; past it the fullest journals lose their oldest."""
+    """The bytes that all journals of a server hold together; past it the fullest journals lose their oldest.
 
-    __slots__ = ("journals", "max_bytes", "size_bytes")
+    `on_entry` is told of every exchange while somebody listens: (tenant, exchange).
+    """
+
+    __slots__ = ("journals", "max_bytes", "on_entry", "size_bytes")
 
     def __init__(self, max_bytes: int) -> None:
         """Allow so many bytes."""
         self.max_bytes = max_bytes
         self.journals: list[Journal] = []
         self.size_bytes = 0
+        self.on_entry: Callable[[str, Exchange], None] | None = None
 
     def shrink(self) -> None:
         """Make a tenth of the room free, so that this is not asked for again at once."""
@@ -100,10 +104,13 @@ class Budget:
 class Journal:
     """The newest exchanges of a tenant, bounded by number here and by bytes in the common budget."""
 
-    __slots__ = ("_budget", "_entries", "_max_entries", "_secret_headers", "dropped", "size_bytes")
+    __slots__ = ("_budget", "_entries", "_max_entries", "_secret_headers", "dropped", "size_bytes", "tenant")
 
-    def __init__(self, *, max_entries: int, budget: Budget, secret_headers: frozenset[str]) -> None:
+    def __init__(
+        self, *, max_entries: int, budget: Budget, secret_headers: frozenset[str], tenant: str = ""
+    ) -> None:
         """Keep at most so many; `secret_headers` are the lower-case names that hold credentials."""
+        self.tenant = tenant
         self._entries: deque[Entry] = deque()
         self._max_entries, self._budget = max_entries, budget
         self._secret_headers = secret_headers
@@ -115,6 +122,8 @@ class Journal:
         """Keep an exchange at the expense of the oldest."""
         entries, budget = self._entries, self._budget
         size = entry[-1]
+        if budget.on_entry is not None:
+            budget.on_entry(self.tenant, Exchange(*entry[:-1]))
         if len(entries) >= self._max_entries:
             if not self._max_entries:
                 return
@@ -155,9 +164,20 @@ class Journal:
         """Return an exchange by its id."""
         return next((Exchange(*entry[:-1]) for entry in self._entries if entry[0] == exchange_id), None)
 
+    @property
+    def secret_headers(self) -> frozenset[str]:
+        """Return the lower-case names of headers that hold credentials."""
+        return self._secret_headers
+
     def to_json(self, exchange: Exchange) -> dict[str, Json]:
         """Return an exchange for people and machines, without credentials."""
         return exchange_json(exchange, self._secret_headers)
+
+
+class Cut(bytes):
+    """What is kept of a body that was too large to keep; `size_bytes` is what it had."""
+
+    size_bytes: int
 
 
 def kept_body(body: bytes) -> bytes:
@@ -168,9 +188,11 @@ def kept_body(body: bytes) -> bytes:
         # Many small parts, which would not fit anyway, and take fifty times their size to read.
         return body[:_LONGEST_TEXT]
     try:
-        return orjson.dumps(_shortened(orjson.loads(body)))[:LARGE_BODY]
+        kept = Cut(orjson.dumps(_shortened(orjson.loads(body)))[:LARGE_BODY])
     except orjson.JSONDecodeError:
-        return body[:_LONGEST_TEXT]
+        kept = Cut(body[:_LONGEST_TEXT])
+    kept.size_bytes = len(body)
+    return kept
 
 
 def kept_report(report: Report) -> Report:
@@ -196,7 +218,7 @@ def exchange_json(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json
     return {
         "id": exchange.id,
         "at": iso(exchange.at),
-        "provider": exchange.provider,
+        "provider": exchange.provider or None,
         "operation": exchange.operation,
         "account": exchange.account or None,
         "task": exchange.task,
@@ -204,7 +226,7 @@ def exchange_json(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json
         "took_us": exchange.took_us,
         "request": {
             "method": exchange.method,
-            "target": _target(exchange),
+            "target": target_of(exchange),
             "headers": headers_json(exchange.headers, secrets),
             "body": body_json(exchange.body),
         },
@@ -231,7 +253,8 @@ def _report(exchange: Exchange) -> dict[str, Json]:
     return out
 
 
-def _target(exchange: Exchange) -> str:
+def target_of(exchange: Exchange) -> str:
+    """Return path and query as the client called them, without user names and passwords."""
     query = exchange.query.decode("latin-1")
     return shown_url(exchange.path.decode("latin-1") + (f"?{query}" if query else ""))
 
@@ -276,7 +299,8 @@ def body_json(body: bytes) -> Json:
     if not body:
         return None
     try:
-        return _shortened(orjson.loads(body))
+        # Not the body itself: the codec takes no subclass of bytes.
+        return _shortened(orjson.loads(memoryview(body)))
     except orjson.JSONDecodeError:
         return _short_text(body[: _LONGEST_TEXT * 4].decode("utf-8", "replace"), len(body))
 

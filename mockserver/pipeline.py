@@ -55,7 +55,7 @@ from validator.check import (
     protocol_violation,
 )
 from validator.contract.expressions import MISSING, Json, Scope, to_text
-from validator.contract.model import Operation
+from validator.contract.model import RESERVED_AREA, Operation
 from validator.contract.templates import weakest
 from validator.errors import choose_content, refuse, render
 from validator.report import Report, Violation
@@ -152,14 +152,15 @@ class Pipeline:
         self, scope: AsgiScope, headers: Headers, path: str, prefix: str, error: Exception
     ) -> Visit | Nowhere:
         """Refuse for a tenant there cannot be: as the provider where one is meant, else in our own voice."""
-        visit = self._at(scope, headers, self._backend.tenant(DEFAULT_TENANT), path, prefix)
+        tenant = self._backend.tenant(DEFAULT_TENANT)
+        visit = self._at(scope, headers, tenant, path, prefix)
         if isinstance(visit, Visit):
             kind: Any = "unavailable" if isinstance(error, TooManyTenantsError) else "no-route"
             visit.fault = protocol_violation(visit.desk.contract, kind, found=str(error))
             return visit
         if isinstance(error, TooManyTenantsError):
-            return Nowhere(429, "Too many tenants", str(error))
-        return Nowhere(400, "No such tenant", str(error))
+            return Nowhere(429, "Too many tenants", str(error), tenant)
+        return Nowhere(400, "No such tenant", str(error), tenant)
 
     def _at(
         self, scope: AsgiScope, headers: Headers, tenant: Tenant, path: str, prefix: str
@@ -177,7 +178,7 @@ class Pipeline:
             return Visit(scope, headers, desk, tenant, path, prefix, prefix, self._origins)
         known = ", ".join(f"/{name}" for name in self._desks)
         detail = f"no provider has the path {path[:200]}, or more than one; put one of {known} before it"
-        return Nowhere(404, "No provider", detail)
+        return Nowhere(404, "No provider", detail, tenant)
 
     def _unambiguous(self, path: str) -> Desk | None:
         """Return the one provider that has this path, in whatever method."""
@@ -305,6 +306,8 @@ class Pipeline:
             why_not = scenarios.obstacle(wish.scenario, contract, operation)
             if why_not or plan.is_due(wish, where):
                 lot.take(wish, why_not)
+            else:
+                lot.notes.append(f"{wish.scenario.name} was not applied: after and times leave this one out")
         if asked or plan.is_idle:
             return
         body = lazy_body(visit.body, orjson.loads)
@@ -315,7 +318,7 @@ class Pipeline:
         """Return the answer of a scenario that leaves the request undone, None where there is none."""
         contract, plan = visit.desk.contract, visit.tenant.plan
         if plan.revoked and plan.is_revoked(visit.account):
-            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={}, origin="text")
+            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={})
             lot.met.append(wish)
             lot.wishes.clear()
             return self._refuse_for(visit, operation, wish)
@@ -399,8 +402,7 @@ class Pipeline:
 
     def _refuse_for(self, visit: Visit, operation: Operation, wish: Wish) -> Answer:
         """Refuse in the provider's words, as a scenario wants it."""
-        body = lazy_body(visit.body, orjson.loads) if visit.body else (lambda: MISSING)
-        found = scenario_violation(visit.desk.contract, operation, wish, body)
+        found = scenario_violation(visit.desk.contract, operation, wish, visit, visit.examination.path)
         return self._refuse(visit, [found])
 
     def _authorise(self, visit: Visit, plan: Plan) -> Violation | None:
@@ -611,6 +613,9 @@ class Pipeline:
     async def _own_voice(
         self, scope: AsgiScope, send: Send, headers: Headers, nowhere: Nowhere, started: float
     ) -> None:
+        request_id = nowhere.tenant.dice.request_id()
+        extensions = scope.pop("extensions", None)
+        asked, _ = extensions.get(WHOLE, _NOT_WHOLE) if extensions else _NOT_WHOLE
         body = orjson.dumps(
             {
                 "type": "about:blank",
@@ -623,14 +628,49 @@ class Pipeline:
         if b"content-length" in headers.raw or b"transfer-encoding" in headers.raw:
             # The body was not read; it must not be taken for the next request.
             pairs.append((b"connection", b"close"))
+        pairs.append((b"x-mock-request-id", request_id.encode()))
         await send({"type": "http.response.start", "status": nowhere.status, "headers": pairs})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        took_us = int((stopwatch() - started) * 1e6)
+        self._record_stray(scope, nowhere, request_id, asked or b"", pairs, body, took_us)
         self._log.line(
             method=scope["method"],
             target=scope["raw_path"].decode("latin-1"),
             status=nowhere.status,
-            took_us=int((stopwatch() - started) * 1e6),
+            took_us=took_us,
             note=nowhere.title,
+        )
+
+    @staticmethod
+    def _record_stray(
+        scope: AsgiScope,
+        nowhere: Nowhere,
+        request_id: str,
+        asked: bytes,
+        headers: HeaderList,
+        answer: bytes,
+        took_us: int,
+    ) -> None:
+        """Keep a request that is for no provider; a body that was not at hand was not read."""
+        finding = Violation(
+            rule=f"understudy.{RESERVED_AREA}.no-route",
+            kind="no-route",
+            effect="reject",
+            evidence="documented",
+            source="",
+            message=nowhere.detail,
+            found=nowhere.title,
+        )
+        tenant, path, query = nowhere.tenant, scope["raw_path"], scope["query_string"]
+        asked = kept_body(asked)
+        size = OVERHEAD + len(asked) + len(answer) + len(path) + len(query)
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        tenant.journal.add(
+            (
+                *(request_id, tenant.clock.now(), scope["method"], path, query, "", None, ""),
+                *(scope["headers"], asked, nowhere.status, headers, answer),
+                *(Report(provider="", violations=(finding,)), None, took_us, size),
+            )
         )
 
     def _record(self, visit: Visit, answer: Answer, started: float) -> None:

@@ -370,11 +370,17 @@ class QuickConfig(uvicorn.Config):
 class QuickServer(Server):
     """uvicorn's server without its pauses: it stops when it is told to, not at the next tenth of a second."""
 
-    def __init__(self, config: QuickConfig, *, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Call `on_ready` once the port answers."""
+    def __init__(
+        self,
+        config: QuickConfig,
+        *,
+        on_ready: Callable[[], None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Call `on_ready` once the port answers, `on_stop` before requests that are under way are waited for."""
         super().__init__(config)
         self._patience_s = config.patience_s
-        self._on_ready = on_ready
+        self._on_ready, self._on_stop = on_ready, on_stop
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -428,6 +434,7 @@ class QuickServer(Server):
         """Close the port, let requests finish, then the application."""
         for server in self.servers:
             server.close()
+        self._on_stop()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         cut_off = asyncio.get_running_loop().call_later(HALF_S, self._cut_off)
@@ -439,10 +446,16 @@ class QuickServer(Server):
         await self.lifespan.shutdown()
 
     def _cut_off(self) -> None:
-        """Close connections with half a request on them: whoever sends it may never send the rest."""
+        """Close connections with half a request on them: whoever sends it may never send the rest.
+
+        And those of streams that nobody reads, which were told that it is over.
+        """
         for connection in list(self.server_state.connections):
             cycle = getattr(connection, "cycle", None)
-            if cycle is not None and cycle.more_body and not cycle.response_complete:
+            if cycle is None:
+                continue
+            is_stream = cycle.scope["path"].endswith(f"{ADMIN}/events")
+            if (cycle.more_body and not cycle.response_complete) or is_stream:
                 connection.transport.abort()
 
 
@@ -492,7 +505,7 @@ def make_server(
     )
     config.patience_s = patience_s
     config.most_connections = most_connections or connections_at_once()
-    return QuickServer(config, on_ready=on_ready)
+    return QuickServer(config, on_ready=on_ready, on_stop=app.let_go)
 
 
 def connections_at_once() -> int:
@@ -644,12 +657,20 @@ def _signing_line(settings: Settings, contract: Contract) -> str:
     return f"not signed; --webhook-secret {contract.id}=whsec_... turns that on"
 
 
-def curl_line(settings: Settings, contract: Contract, origin: str) -> str:
-    """Return a shell line that creates a task on this server."""
+def curl_line(settings: Settings, contract: Contract, origin: str, *, address: str = "") -> str:
+    """Return a shell line that creates a task on this server; `address`, where given, is told of it."""
     operation = next(one for one in contract.operations.values() if one.role == "create")
     header, value = sample_credential(settings, contract, operation)
     body: Any = min(_examples(contract, operation), key=lambda one: len(orjson.dumps(one)), default={})
     parts = ["curl", "-s", f"{origin}/{contract.id}{operation.path}", "-H", f"{header}: {value}"]
+    for callback in operation.callbacks if address else ():
+        source, _, name = callback.url_expression.strip("{}").rpartition(
+            "/" if "#/" in callback.url_expression else "."
+        )
+        if source.endswith("#"):
+            body = body | {name: address}
+        else:
+            parts += ["-H", f"{name}: {address}"]
     parts += ["-H", "Content-Type: application/json", "-d", json.dumps(body, ensure_ascii=False)]
     return shlex.join(parts)
 

@@ -13,7 +13,6 @@ import asyncio
 import heapq
 import sqlite3
 from array import array
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -22,12 +21,15 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from mockserver.deliveries import Attempt, Delivery
+from mockserver.deliveries import Attempt, Delivery, Ledger
 from mockserver.tasks import Task
 from validator.keywords import Shape
 
 LEDGER_ENTRIES: Final = 10_000
 """Finished deliveries that a tenant keeps; the oldest go first."""
+
+LEDGER_BYTES: Final = 64 * 1024 * 1024
+"""Bytes that the finished deliveries of a tenant may take; past it the oldest go as well."""
 
 
 @dataclass(slots=True)
@@ -157,6 +159,9 @@ class Store(Protocol):
     def deliveries_of(self, tenant: str, task_id: str) -> list[Delivery]:
         """Return the deliveries of a task, oldest first."""
 
+    def ledger(self, tenant: str) -> Ledger:
+        """Return how much the ledger of a tenant holds, and what it let go since this process began."""
+
     def save_clock(self, tenant: str, clock: ClockState) -> None:
         """Keep a tenant's clock."""
 
@@ -221,7 +226,7 @@ class _Row:
 class _Tenant:
     __slots__ = (
         *("accounts", "by_id", "deliveries", "finished", "names", "names_of", "number", "of_task", "rows"),
-        "task_number",
+        *("dropped", "finished_bytes", "task_number"),
     )
 
     def __init__(self) -> None:
@@ -234,7 +239,9 @@ class _Tenant:
         self.accounts: dict[str, Account] = {}
         self.deliveries: dict[str, Delivery] = {}
         self.of_task: dict[str, list[Delivery]] = {}
-        self.finished: deque[Delivery] = deque()
+        self.finished: dict[str, tuple[Delivery, int]] = {}
+        self.finished_bytes = 0
+        self.dropped = 0
 
 
 class MemoryStore:
@@ -353,11 +360,16 @@ class MemoryStore:
 
     def save_delivery(self, tenant: str, delivery: Delivery) -> None:
         """Note when it is through: the delivery that was handed out is the one that is kept."""
-        if not delivery.is_open:
-            held = self._tenant(tenant)
-            held.finished.append(delivery)
-            while len(held.finished) > LEDGER_ENTRIES:
-                _drop(held, held.finished.popleft())
+        held = self._tenant(tenant)
+        _, size = held.finished.pop(delivery.id, (None, 0))
+        held.finished_bytes -= size
+        if delivery.is_open:
+            return
+        size = delivery.size_bytes
+        held.finished[delivery.id] = (delivery, size)
+        held.finished_bytes += size
+        while len(held.finished) > LEDGER_ENTRIES or held.finished_bytes > LEDGER_BYTES:
+            _drop_oldest(held)
 
     def delivery(self, tenant: str, delivery_id: str) -> Delivery | None:
         return self._tenant(tenant).deliveries.get(delivery_id)
@@ -370,6 +382,10 @@ class MemoryStore:
 
     def deliveries_of(self, tenant: str, task_id: str) -> list[Delivery]:
         return list(self._tenant(tenant).of_task.get(task_id, ()))
+
+    def ledger(self, tenant: str) -> Ledger:
+        held = self._tenant(tenant)
+        return Ledger(len(held.deliveries), held.finished_bytes, held.dropped)
 
     def save_clock(self, tenant: str, clock: ClockState) -> None:
         self._clocks[tenant] = clock
@@ -397,10 +413,11 @@ class MemoryStore:
         return None
 
 
-def _drop(held: _Tenant, delivery: Delivery) -> None:
-    """Drop a finished delivery, unless it is gone, or was taken up again, since it was finished."""
-    if delivery.is_open or held.deliveries.get(delivery.id) is not delivery:
-        return
+def _drop_oldest(held: _Tenant) -> None:
+    """Drop the delivery that was finished first."""
+    delivery, size = held.finished.pop(next(iter(held.finished)))
+    held.finished_bytes -= size
+    held.dropped += 1
     del held.deliveries[delivery.id]
     rest = [other for other in held.of_task[delivery.task_id] if other is not delivery]
     if rest:
@@ -495,7 +512,8 @@ class SqliteStore:
         self._lost = ""
         self._waiting: asyncio.Future[None] | None = None
         self._numbers: dict[str, int] = {}
-        self._finished: dict[str, int] = {}
+        self._finished: dict[str, tuple[int, int]] = {}
+        self._dropped: dict[str, int] = {}
 
     def _prepare(self, path: str) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -797,18 +815,33 @@ class SqliteStore:
             (int(delivery.is_open), _dump_delivery(delivery), delivery.body, tenant, delivery.id),
         )
         if not delivery.is_open:
-            self._trim(tenant)
+            self._trim(tenant, delivery.size_bytes)
 
-    def _trim(self, tenant: str) -> None:
-        """Drop the oldest finished deliveries, once in a thousand."""
-        self._finished[tenant] = self._finished.get(tenant, 0) + 1
-        if self._finished[tenant] % 1000 == 0:
-            self._write(
-                "DELETE FROM delivery WHERE tenant=? AND NOT is_open AND number <="
-                " (SELECT number FROM delivery WHERE tenant=? AND NOT is_open"
-                " ORDER BY number DESC LIMIT 1 OFFSET ?)",
-                (tenant, tenant, LEDGER_ENTRIES),
-            )
+    def _trim(self, tenant: str, size: int) -> None:
+        """Drop the oldest finished deliveries, once in a thousand or in a tenth of the bytes that may be kept."""
+        count, written = self._finished.get(tenant, (0, 0))
+        count, written = count + 1, written + size
+        self._finished[tenant] = (count, written)
+        if count < 1000 and written < LEDGER_BYTES // 10:
+            return
+        self._finished[tenant] = (0, 0)
+        gone = self._write(
+            "DELETE FROM delivery WHERE tenant=? AND NOT is_open AND number <="
+            " (SELECT max(number) FROM (SELECT number, row_number() OVER newest AS place,"
+            " sum(length(record) + length(body)) OVER newest AS size FROM delivery"
+            " WHERE tenant=? AND NOT is_open WINDOW newest AS (ORDER BY number DESC))"
+            " WHERE place > ? OR size > ?)",
+            (tenant, tenant, LEDGER_ENTRIES, LEDGER_BYTES),
+        )
+        self._dropped[tenant] = self._dropped.get(tenant, 0) + gone.rowcount
+
+    def ledger(self, tenant: str) -> Ledger:
+        kept, size = self._db.execute(
+            "SELECT count(*), coalesce(sum(length(record) + length(body)) FILTER (WHERE NOT is_open), 0)"
+            " FROM delivery WHERE tenant=?",
+            (tenant,),
+        ).fetchone()
+        return Ledger(int(kept), int(size), self._dropped.get(tenant, 0))
 
     def delivery(self, tenant: str, delivery_id: str) -> Delivery | None:
         row = self._db.execute(
@@ -865,6 +898,8 @@ class SqliteStore:
         self._accounts.pop(tenant, None)
         self._known_whole.discard(tenant)
         self._numbers.pop(tenant, None)
+        self._finished.pop(tenant, None)
+        self._dropped.pop(tenant, None)
 
 
 def _dump_task(task: Task) -> bytes:

@@ -92,6 +92,19 @@ def next_state(task: Task, lifecycle: Lifecycle, state: str) -> str | None:
     return None
 
 
+def reachable(lifecycle: Lifecycle, state: str) -> frozenset[str]:
+    """Return the states that documented steps lead to from a state, however many of them."""
+    found: set[str] = set()
+    ahead = [state]
+    while ahead:
+        source = ahead.pop()
+        for one in lifecycle.transitions:
+            if one.source == source and one.target not in found:
+                found.add(one.target)
+                ahead.append(one.target)
+    return frozenset(found)
+
+
 def move(task: Task, lifecycle: Lifecycle, state: str, now: int, *, failure: str | None = None) -> None:
     """Put a task into a state now; its future, as time knows it, follows from there.
 

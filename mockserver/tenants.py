@@ -111,7 +111,10 @@ class Backend:
             dice=dice,
             plan=self.plan(dice),
             journal=Journal(
-                max_entries=self.settings.journal_entries, budget=self.budget, secret_headers=self.secrets
+                max_entries=self.settings.journal_entries,
+                budget=self.budget,
+                secret_headers=self.secrets,
+                tenant=name,
             ),
         )
 

@@ -178,8 +178,9 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Nowhere:
-    """A request that is for no provider: why, and what to do."""
+    """A request that is for no provider: why, what to do, and in whose journal it stands."""
 
     status: int
     title: str
     detail: str
+    tenant: Tenant

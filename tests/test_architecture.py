@@ -45,31 +45,35 @@ LEVELS = {
     2: """
         validator validator.__main__ validator.addresses validator.cases validator.check validator.cli
         validator.curl validator.errors validator.explain validator.images validator.keywords validator.lint
-        validator.options validator.printing validator.readers validator.report validator.request
+        validator.nearmiss validator.options validator.printing validator.readers validator.report validator.request
         validator.security validator.shell
         """,
     3: """
-        mockserver mockserver.clock mockserver.deliveries mockserver.ids mockserver.journal mockserver.limits
-        mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios mockserver.settings
-        mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
+        mockserver mockserver.clock mockserver.deliveries mockserver.har mockserver.ids mockserver.journal
+        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
+        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
         mockserver.admin.bodies mockserver.admin.control mockserver.admin.costs mockserver.admin.deliveries
-        mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests mockserver.admin.scenarios
-        mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times mockserver.app mockserver.artifacts
-        mockserver.callbacks mockserver.desks mockserver.faults mockserver.log mockserver.pipeline
-        mockserver.visits
+        mockserver.admin.events mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests
+        mockserver.admin.scenarios mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times
+        mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks mockserver.events
+        mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
         """,
-    5: "mockserver.__main__ mockserver.atlas mockserver.cli mockserver.server",
+    5: """
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.remote mockserver.server
+        mockserver.terminal
+        """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
 
 DOORS = {
     "PIL": "validator.images",
     "av": "mockserver.artifacts",
-    # The command line is one thing in two packages.
-    "click": "mockserver.atlas mockserver.cli validator.__main__ validator.cli validator.options",
+    # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
+    "click": """mockserver.atlas mockserver.cli mockserver.terminal validator.__main__ validator.cli
+        validator.options""",
     "httpx": "mockserver.callbacks",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.

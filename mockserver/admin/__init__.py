@@ -25,10 +25,12 @@ from mockserver.admin import (
     tenants,
     times,
 )
+from mockserver.admin import events as events_calls
 from mockserver.admin.answers import ProblemError, http_problem, problem, server_problem
 from mockserver.admin.control import Control, Handler, Route
 from mockserver.admin.guard import guard, tenant_of
 from mockserver.callbacks import Outbox
+from mockserver.events import Events
 from mockserver.tenants import Backend
 from mockserver.visits import AsgiScope, Receive, Send
 
@@ -40,6 +42,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *accounts.ROUTES,
     *costs.ROUTES,
     *deliveries.ROUTES,
+    *events_calls.ROUTES,
     *scenarios.ROUTES,
     *tenants.ROUTES,
 )
@@ -51,9 +54,11 @@ def _pattern(path: str) -> str:
     return path.replace("/accounts/{id}", "/accounts/{id:path}")
 
 
-def make_admin(backend: Backend, outbox: Outbox) -> Callable[[AsgiScope, Receive, Send], Awaitable[None]]:
+def make_admin(
+    backend: Backend, outbox: Outbox, events: Events
+) -> Callable[[AsgiScope, Receive, Send], Awaitable[None]]:
     """Return the ASGI application that steers a backend and its outbox."""
-    control = Control(backend, outbox)
+    control = Control(backend, outbox, events)
 
     def endpoint(handlers: Mapping[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:

@@ -48,11 +48,15 @@ async def change_account(control: Control, tenant: Tenant, request: Request) -> 
     name = request.path_params["id"]
     _check_provider(control, name)
     if not name.partition(":")[2] or len(name) > LONGEST_NAME:
-        raise ProblemError(400, "Not valid", "an account is named PROVIDER:NAME, as it stands in its tasks")
+        raise ProblemError(
+            404, "No such account", "an account is named PROVIDER:NAME, as it stands in its tasks"
+        )
     given = dict(asked.get("limits", {}))
     if "balance" in asked:
         if "credits" in given:
-            raise ProblemError(400, "Not valid", "balance and limits.credits are one number; send either")
+            raise ProblemError(
+                409, "One number twice", "balance and limits.credits say the same; send either"
+            )
         balance = asked["balance"]
         account = _settled(control, tenant, name)
         given["credits"] = None if balance is None else round(balance + account.spent, 8)

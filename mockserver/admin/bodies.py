@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, Final
@@ -14,7 +14,7 @@ import orjson
 from starlette.requests import Request
 
 from mockserver.admin.answers import ProblemError
-from validator.contract.document import parse_yaml
+from validator.contract.document import nearest, parse_yaml
 from validator.contract.expressions import LATEST
 
 DESCRIPTION: Final = "admin.openapi.yaml"
@@ -117,3 +117,23 @@ def read_moment(value: Any) -> int:
     if not 0 <= moment <= LATEST:
         raise ProblemError(409, "Out of reach", f"'{value[:40]}' lies outside 1970 to 9999")
     return moment
+
+
+def read_seconds(text: str) -> float:
+    """Return the seconds of a parameter such as `10s` or `500ms`; its form was checked."""
+    return float(text[:-2]) / 1000 if text.endswith("ms") else float(text[:-1])
+
+
+async def hung_up(request: Request) -> None:
+    """Return when the client of a request without a body has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def check_known(name: str, value: str | None, known: Collection[str]) -> None:
+    """Raise ProblemError for a filter that nothing can meet, with the nearest word that would do."""
+    if value is None or value in known:
+        return
+    words = list(known)
+    hint = nearest(value, words) or f"known: {', '.join(words[:20])}{', ...' if len(words) > 20 else ''}"
+    raise ProblemError(400, "Not known here", f"{name}: there is no '{value[:80]}' ({hint})")

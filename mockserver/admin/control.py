@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mockserver.callbacks import Outbox
+from mockserver.events import Events
 from mockserver.settings import Settings
 from mockserver.tenants import Backend, Tenant
 
@@ -18,6 +19,7 @@ class Control(NamedTuple):
 
     backend: Backend
     outbox: Outbox
+    events: Events
 
     @property
     def settings(self) -> Settings:

@@ -94,7 +94,9 @@ async def change_budgets(control: Control, tenant: Tenant, request: Request) -> 
     for name in asked:
         if name not in control.backend.contracts:
             known = ", ".join(control.backend.contracts)
-            raise ProblemError(400, "Not valid", f"'{name[:80]}' is not served here; there are {known}")
+            raise ProblemError(
+                404, "No such provider", f"'{name[:80]}' is not served here; there are {known}"
+            )
     for name, quota in asked.items():
         control.backend.give(tenant, name, {BUDGET: quota})
     return ok(_budgets(control, tenant))

@@ -33,6 +33,7 @@ async def get_scenarios(control: Control, tenant: Tenant, request: Request) -> R
 async def add_scenarios(control: Control, tenant: Tenant, request: Request) -> Response:
     """Answer POST /scenarios: one entry, or several under `plan`; all of them or none."""
     made: list[Entry] = []
+    faults: list[str] = []
 
     def read(value: Any) -> None:
         values = value.get("plan", [value]) if isinstance(value, dict) else []
@@ -42,10 +43,15 @@ async def add_scenarios(control: Control, tenant: Tenant, request: Request) -> R
             try:
                 made.append(read_entry(one, control.backend.contracts, id=name, seed=seed))
             except ScenarioError as error:
-                where = f"entry {number}: " if "plan" in value else ""
-                raise ProblemError(400, "Not valid", f"{where}{error}") from None
+                faults.append(f"entry {number}: {error}" if "plan" in value else str(error))
 
-    await read_json(request, "PlanChange", first=read)
+    try:
+        await read_json(request, "PlanChange", first=read)
+    except ProblemError as refused:
+        # What the entry itself says of it is clearer than what its schema does.
+        raise ProblemError(refused.status, refused.title, faults[0] if faults else refused.detail) from None
+    if faults:
+        raise ProblemError(409, "Cannot be met", faults[0])
     try:
         tenant.plan.check(made)
     except ScenarioError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
@@ -9,16 +10,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mockserver.admin.answers import ProblemError, ok
-from mockserver.admin.bodies import read_json, read_query
+from mockserver.admin.bodies import check_known, read_json, read_query
 from mockserver.admin.control import Control, Route
-from mockserver.tasks import Task, TaskView, follow, media_url, move
+from mockserver.tasks import Task, TaskView, follow, media_url, move, reachable
 from mockserver.tenants import Tenant
 from validator.contract.expressions import Json, iso
+from validator.contract.model import Contract
 
 
 async def get_tasks(control: Control, tenant: Tenant, request: Request) -> Response:
     """Answer GET /tasks."""
-    asked = read_query(request, "getTasks")
+    asked, contracts = read_query(request, "getTasks"), control.backend.contracts
+    check_known("provider", asked["provider"], contracts)
+    of = [contracts[asked["provider"]]] if asked["provider"] else contracts.values()
+    check_known("state", asked["state"], {state: None for contract in of for state in _states(contract)})
     found = (
         task
         for task in control.backend.store.newest(tenant.name)
@@ -27,6 +32,11 @@ async def get_tasks(control: Control, tenant: Tenant, request: Request) -> Respo
     )
     tasks = [_task(control, tenant, task) for task in islice(found, asked["limit"])]
     return ok({"tasks": tasks, "count": control.backend.store.count(tenant.name)})
+
+
+def _states(contract: Contract) -> Iterator[str]:
+    for operation in contract.operations.values():
+        yield from operation.lifecycle.states if operation.lifecycle is not None else ()
 
 
 async def get_task(control: Control, tenant: Tenant, request: Request) -> Response:
@@ -55,6 +65,13 @@ async def move_task(control: Control, tenant: Tenant, request: Request) -> Respo
         state = asked["state"]
     if state not in lifecycle.states:
         raise ProblemError(409, "No such state", f"known are {', '.join(lifecycle.states)}")
+    following = sorted(reachable(lifecycle, before), key=list(lifecycle.states).index)
+    if "state" in asked and state not in (before, *following) and not asked.get("force", False):
+        raise ProblemError(
+            409,
+            "Not its course",
+            f"from {before} a task comes to {', '.join(following)}; with force it is put into {state} all the same",
+        )
     is_failure = lifecycle.states[state].outcome == "failure"
     if "message" in asked and not is_failure:
         raise ProblemError(
@@ -72,6 +89,7 @@ async def move_task(control: Control, tenant: Tenant, request: Request) -> Respo
     tenant.altered[task.id] = None
     control.backend.reach(tenant, task)
     control.backend.store.save(tenant.name, task)
+    control.events.task_moved(tenant, task)
     control.outbox.replan(tenant, task, operation, now)
     return ok(_task(control, tenant, task))
 

@@ -22,10 +22,11 @@ MOST_EVENTS: Final = 1_000
 
 async def get_clock(control: Control, tenant: Tenant, request: Request) -> Response:
     """Answer GET /clock."""
-    return ok(_clock(tenant))
+    return ok(clock_json(tenant))
 
 
-def _clock(tenant: Tenant) -> dict[str, Json]:
+def clock_json(tenant: Tenant) -> dict[str, Json]:
+    """Return a tenant's clock as it stands."""
     now = tenant.clock.now()
     return {"mode": tenant.clock.mode, "now": iso(now), "now_ms": now, "speed": tenant.clock.speed}
 
@@ -48,7 +49,8 @@ async def set_clock(control: Control, tenant: Tenant, request: Request) -> Respo
     tenant.has_own_speed = tenant.has_own_speed or speed is not None
     control.backend.save_clock(tenant)
     control.outbox.wake(tenant)
-    return ok(_clock(tenant))
+    control.events.clock_moved(tenant)
+    return ok(clock_json(tenant))
 
 
 def _check_at_rest(tenant: Tenant) -> None:
@@ -74,6 +76,7 @@ async def advance_clock(control: Control, tenant: Tenant, request: Request) -> R
         raise ProblemError(409, "Beyond the end", "that lies beyond the year 9999")
     sent = await control.outbox.advance(tenant, until)
     control.backend.save_clock(tenant)
+    control.events.clock_moved(tenant)
     now = tenant.clock.now()
     events = [*_transitions(control, tenant, start, until), *sent]
     events.sort(key=lambda event: (event.at, event.kind != "task", event.number))

@@ -57,7 +57,10 @@ def check(method: str, path: str, reply: Reply) -> None:
         assert reply.body == b"" and media_type == "", reply
         return
     ((expected, content),) = response["content"].items()
-    assert expected == media_type, reply
+    assert expected == media_type.partition(";")[0], reply
+    if expected == "text/event-stream":
+        # Its events are held against the description where they are tested.
+        return
     schema = content["schema"] | {"components": description()["components"]}
     jsonschema.validate(reply.json, schema, cls=jsonschema.Draft202012Validator)
     if reply.status >= 400:
@@ -410,7 +413,6 @@ def busy() -> Iterator[Mock]:
         ("", 5),
         ("?provider=toy", 4),
         ("?provider=kling", 1),
-        ("?provider=none", 0),
         ("?operation=createClip", 3),
         ("?operation=listClips", 1),
         ("?verdict=refused", 1),
@@ -434,6 +436,26 @@ def test_the_journal_is_filtered(busy: Mock, query: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/requests?provider=tyo", "did you mean 'toy'?"),
+        ("/requests?provider=none", "known: toy"),
+        ("/requests?operation=createClib", "did you mean 'createClip'?"),
+        ("/requests?provider=toy&operation=createClib", "did you mean 'createClip'?"),
+        ("/requests.har?operation=createClib", "did you mean 'createClip'?"),
+        ("/tasks?provider=tyo", "did you mean 'toy'?"),
+        ("/tasks?state=dona", "did you mean 'done'?"),
+        ("/deliveries?provider=tyo", "did you mean 'toy'?"),
+    ],
+)
+def test_a_filter_for_what_is_not_there_says_what_is(mock: Mock, path: str, hint: str) -> None:
+    reply = call(mock, "GET", path)
+
+    assert (400, "Not known here") == (reply.status, reply.json["title"])
+    assert hint in reply.json["detail"]
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/requests?limit=0",
@@ -446,6 +468,11 @@ def test_the_journal_is_filtered(busy: Mock, query: str, count: int) -> None:
         "/requests?verdict=good",
         "/requests?since=-1",
         "/requests?since=now",
+        "/requests?unmatched=maybe",
+        "/deliveries/next?wait=61s",
+        "/deliveries/next?wait=10",
+        "/events?for=1h",
+        "/events?of=everybody",
         "/tasks?limit=0",
         "/deliveries?status=lost",
         "/deliveries?limit=1e3",
@@ -500,7 +527,7 @@ def test_tasks_are_listed_and_filtered() -> None:
             one["id"] for one in call(mock, "GET", "/tasks?provider=toy").json["tasks"]
         ]
         assert [first] == [one["id"] for one in call(mock, "GET", "/tasks?state=working").json["tasks"]]
-        assert [] == call(mock, "GET", "/tasks?state=none").json["tasks"]
+        assert [] == call(mock, "GET", "/tasks?state=broken").json["tasks"]
         assert 1 == len(call(mock, "GET", "/tasks?limit=1").json["tasks"])
         assert [] == call(mock, "GET", "/tasks", tenant="blue").json["tasks"]
         task = call(mock, "GET", f"/tasks/{second}").json
@@ -573,6 +600,22 @@ def test_a_move_that_cannot_be_is_refused_and_moves_nothing(
 
     assert (status, title) == (reply.status, reply.json["title"])
     assert before == call(mock, "GET", f"/tasks/{made}").json
+
+
+def test_a_task_goes_back_only_with_force(mock: Mock) -> None:
+    made = mock.clip()
+    mock.advance("PT2S")
+    before = call(mock, "GET", f"/tasks/{made}").json
+
+    refused = call(mock, "PATCH", f"/tasks/{made}", {"state": "waiting"})
+
+    assert (409, "Not its course") == (refused.status, refused.json["title"])
+    assert "from working a task comes to done, broken" in refused.json["detail"]
+    assert before == call(mock, "GET", f"/tasks/{made}").json
+    assert (
+        "waiting" == call(mock, "PATCH", f"/tasks/{made}", {"state": "waiting", "force": True}).json["state"]
+    )
+    assert "waiting" == mock.state(made)
 
 
 def test_a_task_that_has_ended_is_moved_no_more(mock: Mock) -> None:
@@ -767,6 +810,88 @@ def test_no_more_tenants_than_allowed() -> None:
         assert 200 == call(mock, "GET", "/clock", tenant="blue").status
 
 
+# --- near misses, gauges, tenants -------------------------------------------------------------------------
+
+
+def test_an_unmatched_request_says_which_operation_came_close_and_why_not(mock: Mock) -> None:
+    lost = mock.get("/toy/api/clip?page=1").headers["x-mock-request-id"]
+    mock.create()
+
+    (shown,) = call(mock, "GET", "/requests?unmatched=true").json["requests"]
+
+    assert lost == shown["id"]
+    near = shown["nearMisses"][0]
+    assert ("toy", "listClips", "GET /toy/api/clips") == (
+        near["provider"],
+        near["operation"],
+        near["instead"],
+    )
+    assert ["'clip' should be 'clips'"] == near["why"]
+    assert shown == call(mock, "GET", f"/requests/{lost}").json
+    assert [[]] == [
+        one["nearMisses"] for one in call(mock, "GET", "/requests?unmatched=false").json["requests"]
+    ]
+
+
+def test_a_method_that_is_not_allowed_is_a_near_miss_too(mock: Mock) -> None:
+    mock.call("PUT", CLIPS)
+
+    (shown,) = call(mock, "GET", "/requests?unmatched=true").json["requests"]
+
+    assert {"it takes GET, not PUT", "it takes POST, not PUT"} == {
+        one["why"][0] for one in shown["nearMisses"][:2]
+    }
+
+
+def test_what_to_call_instead_is_below_the_tenant_of_the_path() -> None:
+    with Mock("toy", "kling", log="off") as mock:
+        mock.get("/t/blue/tyo/api/wallet")
+        mock.call("GET", "/api/clips/x/y", headers={"host": "api.toy.example"})
+
+        (mounted,) = call(mock, "GET", "/requests", tenant="blue").json["requests"]
+        (hosted,) = call(mock, "GET", "/requests").json["requests"]
+
+    assert "GET /t/blue/toy/api/wallet" == mounted["nearMisses"][0]["instead"]
+    assert ["'/y' is too much at the end"] == hosted["nearMisses"][0]["why"], "a known host needs no prefix"
+
+
+def test_gauges_count_what_there_is(mock: Mock) -> None:
+    mock.receivers.always[HOOK] = 400
+    mock.clip(hook=HOOK)
+    mock.clip()
+    mock.create(prompt=7)
+    mock.get("/toy/none")
+    mock.advance("PT3S")
+
+    gauges = call(mock, "GET", "/gauges").json
+
+    assert {"kept": 2, "counted": 2, "states": {"toy": {"working": 2}}} == gauges["tasks"]
+    journal, ledger = gauges["journal"], gauges["ledger"]
+    assert (4, 0, 1) == (journal["kept"], journal["dropped"], journal["unmatched"])
+    assert {"accepted": 2, "fails": 0, "refused": 2} == journal["verdicts"]
+    assert 0 < journal["bytes"] == journal["all_bytes"] < journal["most_bytes"]
+    assert {"failed": 1, "waiting": 1} == ledger["statuses"]
+    assert (2, 0, "push") == (ledger["kept"], ledger["dropped"], ledger["mode"])
+    (through,) = [one for one in mock.deliveries() if one["status"] == "failed"]
+    assert len(through["body_base64"]) * 3 // 4 < ledger["bytes"] < ledger["most_bytes"]
+
+
+def test_tenants_are_listed_youngest_first(mock: Mock) -> None:
+    mock.clip(base="/t/blue/toy/api")
+    mock.create(base="/t/green/toy/api")
+
+    found = call(mock, "GET", "/tenants").json
+
+    assert [("green", 1, 1), ("blue", 1, 1), ("default", 0, 0)] == [
+        (one["name"], one["tasks"], one["requests"]) for one in found["tenants"]
+    ]
+    assert (3, ["real", "real", "frozen"]) == (
+        found["count"],
+        [one["clock"]["mode"] for one in found["tenants"]],
+    )
+    assert 1 == len(call(mock, "GET", "/tenants?limit=1").json["tenants"])
+
+
 # --- who may ----------------------------------------------------------------------------------------------
 
 
@@ -789,7 +914,8 @@ def test_no_more_tenants_than_allowed() -> None:
 def test_where_a_token_is_set_it_is_needed(headers: dict[str, str], status: int) -> None:
     with Mock(host="0.0.0.0", admin_token="the token", log="off") as mock:
         for method, path, _ in ROUTES:
-            reply = call(mock, method, path.replace("{id}", "x"), headers=headers)
+            path = path.replace("{id}", "x") + ("?for=0s" if path == "/events" else "")
+            reply = call(mock, method, path, headers=headers)
             if status == 401:
                 assert 401 == reply.status, (method, path)
                 assert "token" in reply.json["detail"] and "the token" not in str(reply.body).replace(

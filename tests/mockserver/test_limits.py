@@ -102,6 +102,14 @@ def test_of_several_windows_the_wait_is_that_of_the_one_exceeded() -> None:
     assert [one.remaining for one in views] == [8, 7]
 
 
+def test_of_several_windows_exceeded_the_wait_is_that_of_the_last_to_end() -> None:
+    windows, burst, long = Windows(), requests(1, 1_000), requests(1, 60_000)
+
+    views = [windows.count(KEY, (burst, long), NOON)[1] for _ in range(2)]
+
+    assert [one.wait for one in views] == [1_000, 60_000]
+
+
 def test_accounts_do_not_share_a_window() -> None:
     windows, quota = Windows(), requests(1, 60_000)
 

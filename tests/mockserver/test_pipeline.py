@@ -510,13 +510,30 @@ def test_every_answer_of_a_provider_is_in_the_journal() -> None:
         assert "broke toy.clip.model" in lines[1] or "broke toy." in lines[1]
 
 
-def test_what_is_for_no_provider_is_logged_and_in_no_journal() -> None:
+@pytest.mark.parametrize("tenant", ["", "blue"])
+def test_what_is_for_no_provider_is_logged_and_in_the_journal(tenant: str) -> None:
     with Mock("toy", "kling") as mock:
-        mock.get("/nowhere")
+        reply = mock.get(
+            f"{'/t/' + tenant if tenant else ''}/nowhere?x=1", authorization="Bearer secret-key-1"
+        )
         mock.wait(0.1)
 
-        assert [] == mock.admin("GET", "/requests")["requests"]
+        (kept,) = mock.admin("GET", "/requests", tenant=tenant)["requests"]
+        assert reply.headers["x-mock-request-id"] == kept["id"]
+        assert (None, None, "refused") == (kept["provider"], kept["operation"], kept["verdict"])
+        assert (404, "No provider") == (kept["response"]["status"], kept["response"]["body"]["title"])
+        assert kept["request"]["target"].endswith("/nowhere?x=1")
+        assert "secret-key-1" not in str(kept)
         assert "No provider" in mock.log.getvalue()
+
+
+def test_a_request_for_a_tenant_that_cannot_be_is_in_the_journal_of_the_default_one() -> None:
+    with Mock("toy", "kling", log="off") as mock:
+        mock.get("/t/../nowhere")
+
+        assert ["/t/../nowhere"] == [
+            one["request"]["target"] for one in mock.admin("GET", "/requests")["requests"]
+        ]
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

@@ -497,6 +497,31 @@ def test_a_finished_delivery_that_is_sent_again_is_not_dropped(
     assert [one.id for one in store.open_deliveries("default")] == ["d0"]
 
 
+def test_the_ledger_is_bounded_by_bytes_as_well(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEDGER_BYTES", 1_000_000)
+    store.add_delivery("default", delivery("open"))
+    for index in range(300):
+        one = delivery(f"d{index}")
+        store.add_delivery("default", one)
+        one.status, one.next_at, one.body = "delivered", None, b"x" * 10_000
+        store.save_delivery("default", one)
+
+    ledger = store.ledger("default")
+
+    assert 800_000 < ledger.size_bytes < 1_200_000
+    assert 301 == ledger.kept + ledger.dropped
+    kept = [one.id for one in store.deliveries("default")]
+    assert ledger.kept == len(kept)
+    assert kept[:-1] == [f"d{index}" for index in range(299, 299 - len(kept) + 1, -1)], "the newest stay"
+    assert "open" == kept[-1]
+
+
+def test_a_ledger_of_nothing_holds_nothing(store: Store) -> None:
+    assert (0, 0, 0) == tuple(
+        getattr(store.ledger("none"), name) for name in ("kept", "size_bytes", "dropped")
+    )
+
+
 # --- tenants ----------------------------------------------------------------------------------------------
 
 
