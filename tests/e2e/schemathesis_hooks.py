@@ -99,7 +99,23 @@ FILTERS = {"provider": "kling", "operation": "createText2Video", "state": "submi
 @schemathesis.hook
 def before_call(context: Any, case: Any, **kwargs: Any) -> None:
     """Ask the admin API for what is there, and wait for nothing; what is no text or no time stays as it is."""
-    if os.environ.get("UNDERSTUDY_PROVIDER_NAME") != "__admin" or not isinstance(case.query, dict):
+    if os.environ.get("UNDERSTUDY_PROVIDER_NAME") != "__admin":
+        return
+    called = case.operation.definition.raw.get("operationId")
+    if called == "changeBudgets" and isinstance(case.body, dict) and case.body:
+        # What is wrong stays: a value that cannot be a budget.
+        values = list(case.body.values())
+        values.sort(key=lambda one: one is None or (isinstance(one, int | float) and one >= 0))
+        case.body = {FILTERS["provider"]: values[0]}
+    if called == "addScenarios" and isinstance(case.body, dict):
+        wishes = case.body.get("plan", [case.body])
+        for wish in wishes if isinstance(wishes, list) else []:
+            match = wish.get("match") if isinstance(wish, dict) else None
+            for name in ("provider", "operation", "role") if isinstance(match, dict) else ():
+                # Not all scenarios can meet all of them.
+                if isinstance(match.get(name), str):
+                    del match[name]
+    if not isinstance(case.query, dict):
         return
     for name, known in FILTERS.items():
         if isinstance(case.query.get(name), str):
@@ -109,7 +125,7 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
             # Those in the middle; beyond the bounds there is a refusal to be seen.
             is_allowed = str(case.query[name]).endswith("ms") or int(case.query[name][:-1]) <= 60
             case.query[name] = "1ms" if is_allowed else case.query[name]
-    if case.operation.definition.raw.get("operationId") == "getEvents":
+    if called == "getEvents":
         case.query.setdefault("for", "1ms")
 
 
