@@ -214,7 +214,10 @@ def test_no_request_to_a_provider_is_a_failure_of_ours(name: str, caplog: pytest
 
 
 def test_no_request_to_the_control_plane_is_a_failure_of_ours(caplog: pytest.LogCaptureFixture) -> None:
-    targets = [path if path.startswith("/__admin") else f"/__admin{path}" for path in described()]
+    # A stream has no end to wait for.
+    targets = [
+        f"/__admin{path}" for path, item in described().items() if "text/event-stream" not in str(item)
+    ]
     members = ["by", "to", "mode", "now", "speed", "state", "outcome", "message", "limit"]
     words = [
         "frozen",
