@@ -172,7 +172,7 @@ class App:
                 self._admin = make_admin(self.backend, self.outbox, self.events)
             await self._admin({**scope, "understudy.tenant": tenant}, receive, send)
         elif rest.startswith(MEDIA + "/"):
-            await self._media(scope, send, tenant, rest)
+            await self._media(scope, receive, send, tenant, rest)
         elif path == "/":
             await _answer(send, 200, self._directory(scope))
         else:
@@ -225,7 +225,9 @@ class App:
 
     # --- results ------------------------------------------------------------------------------------------
 
-    async def _media(self, scope: AsgiScope, send: Send, tenant_name: str, path: str) -> None:
+    async def _media(
+        self, scope: AsgiScope, receive: Receive, send: Send, tenant_name: str, path: str
+    ) -> None:
         """Serve the file behind a result URL, whole or in part; gone when the provider's files go."""
         parts = path.removeprefix(MEDIA + "/").split("/")
         known = self.backend.tenants.get(tenant_name)
@@ -281,7 +283,7 @@ class App:
                 note="packaged clip: PyAV is not installed (understudy[media]), or does not work",
             )
         if fault.scenarios:
-            await _send_faulty(scope, send, clip.content, headers, fault)
+            await _send_faulty(scope, receive, send, clip.content, headers, fault)
             return
         await _send_file(scope, send, clip.content, headers)
 
@@ -296,7 +298,7 @@ def _split_tenant(path: str) -> tuple[str, str]:
 
 
 async def _send_faulty(
-    scope: AsgiScope, send: Send, content: bytes, headers: HeaderList, fault: ResultFault
+    scope: AsgiScope, receive: Receive, send: Send, content: bytes, headers: HeaderList, fault: ResultFault
 ) -> None:
     """Send bytes as the scenarios of their task want it."""
     whole: list[Any] = []
@@ -310,7 +312,7 @@ async def _send_faulty(
     answer.header(b"content-length", str(len(answer.body)).encode())
     answer.header(b"x-mock-scenario", fault.scenarios.encode())
     cut = (scope.get("extensions") or {}).get(CUT)
-    await play(answer, fault.wire, send, cut, is_head=scope["method"] == "HEAD")
+    await play(answer, fault.wire, receive, send, cut, is_head=scope["method"] == "HEAD")
 
 
 async def _send_file(

@@ -6,10 +6,11 @@ Only our own server can end a connection; elsewhere, as without a socket, :class
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from mockserver.visits import Send
+from mockserver.visits import Receive, Send
 from mockserver.wire import Answer, Wire
 
 CUT: Final = "understudy.cut"
@@ -22,21 +23,87 @@ class ConnectionCutError(ConnectionError):
     """The connection ends here, as a scenario wants it; there is nothing to answer."""
 
 
-async def play(answer: Answer, wire: Wire, send: Send, cut: Cut | None, *, is_head: bool) -> None:
-    """Send an answer the way the wire says; raises ConnectionCutError where nobody can end the connection."""
-    if wire.delay_s:
-        await asyncio.sleep(wire.delay_s)
+async def play(
+    answer: Answer, wire: Wire, receive: Receive, send: Send, cut: Cut | None, *, is_head: bool
+) -> None:
+    """Send an answer the way the wire says, until the client hangs up.
+
+    Raises ConnectionCutError where nobody can end the connection.
+    """
     if wire.is_reset:
         _end(cut, is_reset=True)
         return
+    if not wire.delay_s and not wire.spread_s:
+        await _travel(answer, wire, send, cut, is_head=is_head)
+        return
+    with _client(receive) as client:
+        if wire.delay_s and await client.is_gone_within(wire.delay_s):
+            return
+        await _travel(answer, wire, send, cut, client, is_head=is_head)
+
+
+async def until_gone(waiting: Awaitable[None], receive: Receive) -> None:
+    """Wait for something, but not longer than the client does."""
+    with _client(receive) as client:
+        await client.stays_for(waiting)
+
+
+class _Client:
+    """The client of a request whose answer takes its time: without one there is nobody to keep it for."""
+
+    __slots__ = ("_gone",)
+
+    def __init__(self, gone: asyncio.Task[None]) -> None:
+        self._gone = gone
+
+    async def is_gone_within(self, seconds: float) -> bool:
+        """Wait so long, or until the client hangs up; tell whether it did."""
+        done, _ = await asyncio.wait((self._gone,), timeout=seconds)
+        return bool(done)
+
+    async def stays_for(self, waiting: Awaitable[None]) -> None:
+        """Wait for something to end, or for the client to hang up."""
+        other = asyncio.ensure_future(waiting)
+        try:
+            await asyncio.wait((self._gone, other), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            other.cancel()
+        if other.done():
+            other.result()
+
+
+@contextlib.contextmanager
+def _client(receive: Receive) -> Iterator[_Client]:
+    gone = asyncio.get_running_loop().create_task(_hung_up(receive))
+    try:
+        yield _Client(gone)
+    finally:
+        gone.cancel()
+
+
+async def _hung_up(receive: Receive) -> None:
+    """Return when the client hangs up; what is left of its body is let go of."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _travel(
+    answer: Answer,
+    wire: Wire,
+    send: Send,
+    cut: Cut | None,
+    client: _Client | None = None,
+    *,
+    is_head: bool,
+) -> None:
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     body = b"" if is_head else answer.body
     sent = body if wire.kept is None else body[: int(len(body) * wire.kept)]
     pieces = _pieces(sent, wire.pieces)
     pause = wire.spread_s / len(pieces)
     for index, piece in enumerate(pieces):
-        if pause:
-            await asyncio.sleep(pause)
+        if pause and client is not None and await client.is_gone_within(pause):
+            return
         is_last = index == len(pieces) - 1 and wire.kept is None
         await send({"type": "http.response.body", "body": piece, "more_body": not is_last})
     if wire.kept is not None:

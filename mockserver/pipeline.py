@@ -18,7 +18,7 @@ from mockserver import actions, limits, scenarios
 from mockserver.callbacks import Outbox
 from mockserver.clock import stopwatch
 from mockserver.desks import Desk, Plan, first_headers, prepare, scenario_violation
-from mockserver.faults import CUT, play
+from mockserver.faults import CUT, play, until_gone
 from mockserver.ids import uniform
 from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body, kept_report
 from mockserver.log import RequestLog
@@ -115,7 +115,7 @@ class Pipeline:
         headers_out, out = answer.headers, answer.body
         lot = visit.lot
         if lot is not None and lot.news_s is not None and visit.task is not None:
-            await self._outbox.first_news(visit.tenant, visit.task, lot.news_s)
+            await until_gone(self._outbox.first_news(visit.tenant, visit.task, lot.news_s), receive)
         headers_out.append((b"content-length", b"%d" % len(out)))
         if not visit.is_whole or visit.body_fault:
             # The rest of the body is still on its way; it must not be read as the next request.
@@ -124,7 +124,10 @@ class Pipeline:
         if lot is not None and lot.wire is not PLAIN:
             # Written down first: who looks after a connection that ended finds it there.
             self._record(visit, answer, started)
-            await play(answer, lot.wire, send, cut, is_head=visit.method == "HEAD")
+            wire, is_head = lot.wire, visit.method == "HEAD"
+            # The answer may be an hour under way; what was asked is not needed any more, and may be large.
+            del visit, lot, body
+            await play(answer, wire, receive, send, cut, is_head=is_head)
             return
         if answer_whole is None or not visit.is_whole or not answer_whole(answer.status, headers_out, sent):
             await send({"type": "http.response.start", "status": answer.status, "headers": headers_out})
