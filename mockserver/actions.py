@@ -219,7 +219,7 @@ def _give_scenarios(
     for name, values in asked.items():
         scenario = scenarios.find(name)
         why = "the request names no address for callbacks" if scenario.needs and not task.hooks else ""
-        if not is_timed and scenario.waits_for_news:
+        if not is_timed and (scenario.waits_for_news or scenario.is_of_order):
             why = "no task moves by time here"
         if scenario.needs == "signature" and not _is_signed(backend, contract, operation):
             why = "callbacks are not signed here; --webhook-secret turns that on"

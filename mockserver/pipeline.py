@@ -297,6 +297,9 @@ class Pipeline:
         if answer is None:
             answer = self._judge_and_act(visit, plan, findings, exceeded)
             answer = self._afterwards(visit, plan.operation, lot, answer)
+        for wish in lot.planned:
+            if wish not in lot.met:
+                visit.tenant.plan.give_back(wish)
         self._tell(answer, lot, applied, is_asked=bool(preferred))
         return answer
 
@@ -317,6 +320,7 @@ class Pipeline:
             return
         body = lazy_body(visit.body, orjson.loads)
         for wish in plan.planned(contract, operation, visit.account, body):
+            lot.planned.append(wish)
             lot.take(wish, "")
 
     def _before(self, visit: Visit, operation: Operation, lot: Lot) -> Answer | None:

@@ -16,6 +16,7 @@ from mockserver.preferences import Preference
 from mockserver.scenarios import (
     ALL_ROLES,
     COMMON,
+    GROUPS,
     SCENARIOS,
     Scenario,
     ScenarioError,
@@ -200,7 +201,7 @@ class Entry:
             return None
         if not self.match.fits(contract, operation, account, body):
             return None
-        if self.wish is not None and obstacle(self.wish.scenario, contract, operation):
+        if self.wish is not None and obstacle(self.wish.scenario, contract, operation, self.wish.values):
             # What cannot be met here is not used up: a plan for creates may be written without saying so.
             return None
         self.seen += 1
@@ -283,7 +284,7 @@ def read_entry(value: Any, contracts: Mapping[str, Contract], *, id: str, seed: 
     wish = make_wish(str(value["scenario"]), {str(key): one for key, one in given.items()}, origin=name)
     own = _number(value["seed"], "seed", 0, 2**32 - 1, is_whole=True) if "seed" in value else None
     drawn = own if own is not None else (seed() if probability < 1 else 0)
-    _check_reach(wish.scenario, match, contracts)
+    _check_reach(wish, match, contracts)
     return Entry(id=name, match=match, wish=wish, seed=int(drawn), **counts)  # type: ignore[arg-type]
 
 
@@ -336,16 +337,16 @@ def _read_match(value: Any, contracts: Mapping[str, Contract]) -> Match:
     return Match(provider=provider, operation=operation, role=role, account=account, body=body)
 
 
-def _check_reach(scenario: Scenario, match: Match, contracts: Mapping[str, Contract]) -> None:
+def _check_reach(wish: Wish, match: Match, contracts: Mapping[str, Contract]) -> None:
     """Raise ScenarioError for an entry that no request could ever meet."""
-    why = ""
+    scenario, why = wish.scenario, ""
     for name, contract in contracts.items():
         for operation in contract.operations.values():
             if match.provider not in (None, name) or match.operation not in (None, operation.id):
                 continue
             if match.role not in (None, role_of(operation)):
                 continue
-            found = obstacle(scenario, contract, operation)
+            found = obstacle(scenario, contract, operation, wish.values)
             if not found:
                 return
             # That another operation is meant is no news where one of them could have been.
@@ -432,6 +433,12 @@ class Plan:
                 taken.add(found.scenario.group)
                 yield found
 
+    def give_back(self, wish: Wish) -> None:
+        """Let another request meet what an entry had for one that could not."""
+        entry = self.entries.get(wish.origin)
+        if entry is not None:
+            entry.met -= 1
+
     def is_due(self, wish: Wish, where: str) -> bool:
         """Count one request with this wish; tell whether it meets the scenario.
 
@@ -446,10 +453,10 @@ class Plan:
         return seen > wish.after and (wish.times is None or seen <= wish.after + wish.times)
 
     def revoke(self, account: str, reads: int) -> None:
-        """Let an account's key be refused after so many further requests."""
+        """Let an account's key be refused after so many further requests; the first to ask for it counts."""
         if len(self.revoked) >= MOST_COUNTED:
             self.revoked.clear()
-        self.revoked[account] = reads
+        self.revoked.setdefault(account, reads)
         self.is_idle = False
 
     def is_revoked(self, account: str) -> bool:
@@ -467,10 +474,12 @@ class Plan:
 class Lot:
     """What fell to one request: the wishes by group, those that were met, and what there is to say about the others.
 
-    `wire` is how its answer travels; `news_s` the seconds it waits for a callback at most, None for not at all.
+    `planned` are the wishes that the plan had; `wire` is how its answer travels; `news_s` the seconds it waits for a
+    callback at most, None for not at all.
     """
 
     wishes: dict[str, Wish] = field(default_factory=dict)
+    planned: list[Wish] = field(default_factory=list)
     met: list[Wish] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     wire: Wire = PLAIN
@@ -487,8 +496,9 @@ class Lot:
             self.wishes[wish.scenario.group] = wish
 
     def task_scenarios(self) -> dict[str, Values]:
-        """Return what a task is to meet, by name."""
-        return {one.scenario.name: one.values for one in self.wishes.values() if one.scenario.is_of_task}
+        """Return what a task is to meet, by name: first what becomes of it, then how that is told."""
+        found = [self.wishes[group] for group in GROUPS if group in self.wishes]
+        return {one.scenario.name: one.values for one in found if one.scenario.is_of_task}
 
 
 def lazy_body(body: bytes, read: Callable[[bytes], Json]) -> Callable[[], Json]:

@@ -147,7 +147,8 @@ class Scenario:
     `summary` is one sentence; `source` the public bug, or the page, that it was learnt from; `roles` the
     operations that can meet it ("other" are those without a role).  What it does stands in the functions that
     are not None.  `refusals` are (kind, reason) in the words of a spec's error cases, the first that the
-    provider has a case for counts.  `is_before`: the request is not handled at all.
+    provider has a case for counts.  `is_before`: the request is not handled at all; `is_of_order`: there must be
+    more than one callback, and time must bring them.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Scenario:
     is_before: bool = False
     ends_key: bool = False
     waits_for_news: bool = False
+    is_of_order: bool = False
     needs: Literal["", "callback", "signature"] = ""
     course: Callable[[Story, Values], Story] | None = None
     view: Callable[[Task, Values, Channel, int], tuple[int, str | None, bool]] | None = None
@@ -370,6 +372,9 @@ def _ok_status(answer: Answer, values: Values) -> None:
 def _file_gone(answer: Answer, values: Values) -> None:
     answer.status, answer.body = 404, b"no such file\n"
     answer.header(b"content-type", b"text/plain")
+    for name in (b"accept-ranges", b"content-range", b"etag"):
+        # What is not there has no parts, whichever were asked for.
+        answer.header(name, None)
 
 
 def _latency(values: Values, roll: Roll) -> Wire:
@@ -803,6 +808,7 @@ _ENTRIES: Final = (
         source=_GITHUB + "adcontextprotocol/adcp/issues/2400",
         roles=frozenset(("create",)),
         needs="callback",
+        is_of_order=True,
         sendings=_swapped,
     ),
     Scenario(
@@ -951,8 +957,10 @@ def role_of(operation: Operation) -> str:
     return operation.role or "other"
 
 
-def obstacle(scenario: Scenario, contract: Contract, operation: Operation) -> str:
-    """Return why an operation cannot meet a scenario, "" where it can."""
+def obstacle(
+    scenario: Scenario, contract: Contract, operation: Operation, values: Values | None = None
+) -> str:
+    """Return why an operation cannot meet a scenario with these values, "" where it can."""
     role = role_of(operation)
     if role not in scenario.roles:
         wanted = " or ".join(sorted(scenario.roles))
@@ -961,14 +969,22 @@ def obstacle(scenario: Scenario, contract: Contract, operation: Operation) -> st
         return "this operation sends no callbacks"
     if scenario.needs == "signature" and not any(one.signature for one in operation.callbacks):
         return "this provider signs nothing"
+    if scenario.is_of_order and operation.lifecycle is not None:
+        told_at_most = max(
+            sum(state in one.states for _, state in operation.lifecycle.success)
+            for one in operation.callbacks
+        )
+        if told_at_most < 2:
+            return "this operation tells of one state alone, and one callback has no order"
     if scenario.expires and operation.lifecycle is not None and operation.lifecycle.result_expires is None:
         return "the files of this provider do not expire"
     if scenario.course is not None and operation.lifecycle is not None:
         lifecycle = operation.lifecycle
         told = frozenset(state for one in operation.callbacks for state in one.states)
-        usual = Story(lifecycle=lifecycle, course=lifecycle.success, told=told, reasons={})
+        known = reasons(contract, lifecycle) if values else {}
+        usual = Story(lifecycle=lifecycle, course=lifecycle.success, told=told, reasons=known)
         try:
-            scenario.course(usual, scenario.read({}))
+            scenario.course(usual, values or scenario.read({}))
         except ScenarioError as error:
             return str(error)
     return ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.mock import KEY, Mock
+import pytest
+
+from tests.mock import HOOK, KEY, Mock
 
 CLIPS = "/toy/api/clips"
 
@@ -103,3 +105,90 @@ def test_latency_without_an_upper_end_is_drawn_from_once_to_twice_the_least() ->
 
     assert all(1_000 <= one <= 2_001 for one in taken)
     assert len(set(taken)) > 10
+
+
+def test_a_key_ends_though_every_request_asks_for_its_end_again() -> None:
+    with Mock() as mock:
+        asking = [asked(mock, "scenario=key-revoked-midway").status for _ in range(4)]
+        mock.call("DELETE", "/__admin/scenarios")
+        mock.post("/__admin/scenarios", {"scenario": "key-revoked-midway", "with": {"reads": 2}})
+        planned = [asked(mock).status for _ in range(5)]
+
+    assert [200, 200, 401, 401] == asking
+    assert [200, 200, 200, 401, 401] == planned
+
+
+def test_an_entry_is_not_used_up_by_a_request_that_is_refused_or_names_no_address() -> None:
+    with Mock() as mock:
+        mock.post("/__admin/scenarios", {"scenario": "callback-lost", "times": 1})
+        mock.post("/__admin/scenarios", {"scenario": "stuck-processing", "times": 1})
+        headers = {"x-toy-key": KEY}
+        refused = mock.call("POST", CLIPS, json={"prompt": 5}, headers=headers)
+        unheard = mock.call("POST", CLIPS, json={"prompt": "a boat"}, headers=headers)
+        heard, late = (
+            mock.call("POST", CLIPS, json={"prompt": "a boat", "hook": HOOK}, headers=headers)
+            for _ in range(2)
+        )
+        met = [entry["met"] for entry in mock.get("/__admin/scenarios").json["plan"]]
+
+    assert 400 == refused.status
+    told = [one.headers.get("x-mock-scenario") for one in (refused, unheard, heard, late)]
+    assert [None, "stuck-processing; plan=plan-2", "callback-lost; plan=plan-1", None] == told
+    assert [1, 1] == met
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "scenario=callback-early, scenario=accepted-then-failed",
+        "scenario=accepted-then-failed, scenario=callback-early",
+    ],
+)
+def test_what_is_told_early_does_not_hang_on_the_order_of_the_wishes(wish: str) -> None:
+    with Mock() as mock:
+        headers = {"x-toy-key": KEY, "prefer": wish}
+        start = mock.wall()
+        mock.call("POST", CLIPS, json={"prompt": "a boat", "hook": HOOK}, headers=headers)
+        calls = [(call.at - start, call.json["state"]) for call in mock.receivers.to(HOOK)]
+
+    assert [(0, "broken")] == calls
+
+
+def test_one_callback_has_no_order() -> None:
+    with Mock("modellix") as mock:
+        reply = mock.call(
+            "POST",
+            "/modellix/api/v1/kling/kling-v1-i2v/async",
+            json={"image": "https://example.com/boat.png"},
+            headers={
+                "authorization": "Bearer key",
+                "x-webhook-url": HOOK,
+                "prefer": "scenario=callback-out-of-order",
+            },
+        )
+
+    assert "x-mock-scenario" not in reply.headers
+    assert reply.headers["x-mock-note"].endswith("tells of one state alone, and one callback has no order")
+
+
+def test_callbacks_keep_their_order_where_reads_bring_them() -> None:
+    with Mock(progress="polls") as mock:
+        headers = {"x-toy-key": KEY, "prefer": "scenario=callback-out-of-order"}
+        reply = mock.call("POST", CLIPS, json={"prompt": "a boat", "hook": HOOK}, headers=headers)
+
+    assert "callback-out-of-order was not applied: no task moves by time here" == reply.headers["x-mock-note"]
+
+
+def test_a_plan_for_a_reason_that_there_is_not_is_refused_and_one_that_there_is_waits_for_it() -> None:
+    entry = {"scenario": "accepted-then-failed", "with": {"reason": "kling.image.pixels"}, "times": 1}
+    with Mock("kling", "toy") as mock:
+        wrong = mock.post(
+            "/__admin/scenarios",
+            entry | {"with": {"reason": "kling.image.pixel"}, "match": {"provider": "kling"}},
+        )
+        right = mock.post("/__admin/scenarios", entry)
+        other = asked(mock)
+
+    assert "kling.image.pixels" in wrong.json["detail"]
+    assert (409, 201) == (wrong.status, right.status)
+    assert "x-mock-note" not in other.headers
