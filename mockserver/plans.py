@@ -27,6 +27,7 @@ from mockserver.scenarios import (
     role_of,
 )
 from mockserver.wire import PLAIN, Wire
+from validator.check import MAX_DEPTH, extent
 from validator.contract.document import nearest
 from validator.contract.expressions import MISSING, ExpressionError, Json, find_member, parse_pointer
 from validator.contract.model import Contract, Operation
@@ -277,7 +278,7 @@ def read_entry(value: Any, contracts: Mapping[str, Contract], *, id: str, seed: 
         raise ScenarioError("id: write up to 64 letters, digits, dots, dashes and underscores")
     if "chaos" in value:
         _check_names(value, _OF_CHAOS, "an entry with chaos")
-        return _read_chaos(value["chaos"], name, match, counts, seed)
+        return _read_chaos(value["chaos"], name, match, counts, contracts, seed)
     given = value.get("with", {})
     if not isinstance(given, dict):
         raise ScenarioError("with: write an object of parameters")
@@ -289,7 +290,12 @@ def read_entry(value: Any, contracts: Mapping[str, Contract], *, id: str, seed: 
 
 
 def _read_chaos(
-    value: Any, name: str, match: Match, counts: Mapping[str, Any], seed: Callable[[], int]
+    value: Any,
+    name: str,
+    match: Match,
+    counts: Mapping[str, Any],
+    contracts: Mapping[str, Contract],
+    seed: Callable[[], int],
 ) -> Entry:
     if not isinstance(value, dict):
         raise ScenarioError("chaos: write an object, with weights or without")
@@ -302,8 +308,19 @@ def _read_chaos(
     read = {
         find(str(one)).name: _number(weight, f"weight of {one}", 0, 1e6) for one, weight in weights.items()
     }
-    if not any(read.values()):
+    read = {one: weight for one, weight in read.items() if weight > 0}
+    if not read:
         raise ScenarioError("chaos: one weight at least must be above 0")
+    why = ""
+    for one in read:
+        try:
+            _check_reach(make_wish(one, {}, origin=name), match, contracts)
+        except ScenarioError as error:
+            why = why or str(error)
+        else:
+            break
+    else:
+        raise ScenarioError(f"chaos: {why}")
     drawn = _number(value["seed"], "seed", 0, 2**32 - 1, is_whole=True) if "seed" in value else seed()
     first = _number(value.get("draw", 1), "draw", 1, _MOST, is_whole=True)
     return Entry(id=name, match=match, weights=read, seed=int(drawn), first_draw=int(first), **counts)
@@ -334,6 +351,8 @@ def _read_match(value: Any, contracts: Mapping[str, Contract]) -> Match:
             parse_pointer(pointer)
         except ExpressionError as error:
             raise ScenarioError(f"match: body: {error}") from None
+    if extent(body)[0] > MAX_DEPTH:
+        raise ScenarioError(f"match: body: nested deeper than {MAX_DEPTH} levels, as no request can be")
     return Match(provider=provider, operation=operation, role=role, account=account, body=body)
 
 
@@ -365,7 +384,7 @@ def _number(value: Any, name: str, least: float, most: float, *, is_whole: bool 
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not least <= value <= most or (is_whole and value != int(value)):
         kind = "a whole number" if is_whole else "a number"
-        raise ScenarioError(f"{name}: write {kind} from {least:g} to {most:g}")
+        raise ScenarioError(f"{name}: write {kind} from {least:.12g} to {most:.12g}")
     return int(value) if is_whole else float(value)
 
 

@@ -76,13 +76,15 @@ class Parameter:
         if isinstance(self.default, str):
             if not isinstance(text, str | int | float) or len(str(text)) > 200:
                 raise ScenarioError(f"{self.name}: write a text of up to 200 characters")
+            if self.default and not str(text).strip():
+                raise ScenarioError(f"{self.name}: write a text that is not empty")
             if self.choices and str(text) not in self.choices:
                 hint = nearest(str(text), self.choices) or "one of " + ", ".join(self.choices)
                 raise ScenarioError(f"{self.name} '{_short(text)}': {hint}")
             return str(text)
         try:
             number = float(text) if not isinstance(text, bool) else math.nan
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         is_whole = isinstance(self.default, int)
         if not self.least <= number <= self.most or (is_whole and number != int(number)):
@@ -456,7 +458,8 @@ _ENTRIES: Final = (
         summary="The prompt or picture is found wanting at once: no task.",
         source=_TABLE,
         roles=frozenset(("create",)),
-        refusals=(("forbidden", "content"), ("forbidden", "policy"), ("forbidden", ""), ("invalid", "")),
+        # A bare "forbidden" speaks of the key and its rights; what stands in the request is invalid.
+        refusals=(("forbidden", "content"), ("forbidden", "policy"), ("invalid", "")),
     ),
     Scenario(
         name="moderation-late",

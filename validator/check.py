@@ -489,7 +489,7 @@ def _parse(contract: Contract, operation: Operation, request: Request) -> Json |
     raw = request.body
     # As many commas as values, or it cannot be that much.
     if commas > MAX_VALUES // 2 or _may_be_deep(raw):
-        levels, count = _extent(body)
+        levels, count = extent(body)
         if levels > MAX_DEPTH:
             return malformed("depth", f"more than {MAX_DEPTH} levels")
         if count > MAX_VALUES:
@@ -523,7 +523,7 @@ _LEVELS_TAKEN: Final = 16
 _NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b'[]{}"')))
 
 
-def _extent(value: Json) -> tuple[int, int]:
+def extent(value: Json) -> tuple[int, int]:
     """Return (levels of nesting, number of values), each exact up to its limit; without recursion."""
     layer: list[Json] = [value]
     count = 1

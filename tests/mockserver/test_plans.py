@@ -12,7 +12,7 @@ from mockserver.app import load_contracts
 from mockserver.cli import read_plan
 from mockserver.ids import uniform
 from mockserver.plans import MOST_ENTRIES
-from mockserver.scenarios import SCENARIOS
+from mockserver.scenarios import SCENARIOS, ScenarioError
 from mockserver.settings import SettingError, Settings
 from mockserver.store import SqliteStore
 from tests.mock import HOOK, KEY, Mock, Reply
@@ -332,6 +332,11 @@ def test_one_entry_is_taken_away_then_all() -> None:
         mock.admin("DELETE", "/scenarios/mine", status=404)
 
 
+def test_a_number_beyond_all_numbers_is_refused_like_any_that_is_too_large() -> None:
+    with pytest.raises(ScenarioError, match=r"write a number from 0\.01 to 100000"):
+        SCENARIOS["slow"].read({"factor": 10**400})
+
+
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
@@ -352,6 +357,9 @@ def test_one_entry_is_taken_away_then_all() -> None:
         ({}, "an entry has either a scenario or chaos"),
         ({"scenario": "slow", "probability": 2}, "probability: write a number from 0 to 1"),
         ({"scenario": "slow", "with": {"factor": [2]}}, "factor '[2]': write a number"),
+        ({"scenario": "slow", "seed": -1}, "seed: write a whole number from 0 to 4294967295"),
+        ({"scenario": "unknown-status", "with": {"status": " "}}, "status: write a text that is not empty"),
+        ({"chaos": {"weights": {"canceled": 1, "slow": 0}}}, "chaos: no request can meet canceled so"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused_as_a_whole(entry: dict[str, Any], sentence: str) -> None:

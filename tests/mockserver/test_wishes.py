@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from mockserver.server import curl_line
+from mockserver.settings import Settings
 from tests.mock import HOOK, KEY, Mock
+from tests.providers import LIBRARY, contract
 
 CLIPS = "/toy/api/clips"
 
@@ -49,6 +54,32 @@ def test_a_page_with_a_status_that_has_no_content_is_empty() -> None:
 
     assert (204, b"") == (empty.status, empty.body)
     assert (403, True) == (page.status, page.body.startswith(b"<html>"))
+
+
+def test_a_pattern_deeper_than_any_request_is_refused_and_the_plan_can_still_be_read() -> None:
+    with Mock() as mock:
+        for depth, status in ((99, 201), (101, 409), (240, 409), (300, 409)):
+            pattern = b'{"/prompt": ' + depth * b"[" + depth * b"]" + b"}"
+            body = b'{"scenario": "slow", "match": {"body": ' + pattern + b"}}"
+            reply = mock.call("POST", "/__admin/scenarios", body=body)
+            assert status == reply.status, reply
+        assert 1 == len(mock.get("/__admin/scenarios").json["plan"])
+
+
+@pytest.mark.parametrize("provider", LIBRARY)
+def test_what_is_found_wanting_in_a_prompt_is_not_laid_on_the_key(provider: str) -> None:
+    with Mock(provider) as mock:
+        line = shlex.split(curl_line(Settings(), contract(provider), ""))
+        headers = dict(one.split(": ", 1) for flag, one in pairwise(line) if flag == "-H")
+        reply = mock.call(
+            "POST",
+            line[2],
+            body=line[-1].encode(),
+            headers=headers | {"prefer": "scenario=moderation-at-create"},
+        )
+
+    assert "moderation-at-create" == reply.headers["x-mock-scenario"]
+    assert 400 == reply.status
 
 
 def test_an_invalid_read_names_its_parameter() -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from tests.pictures import picture
 from tests.properties.bodies import JSON, NAMES, bodies
 from tests.providers import LIBRARY, contract, mock_view
-from validator.check import MAX_DEPTH, MAX_FINDINGS, MAX_VALUES, Examination, _extent, _may_be_deep, examine
+from validator.check import MAX_DEPTH, MAX_FINDINGS, MAX_VALUES, Examination, _may_be_deep, examine, extent
 from validator.contract.capabilities import find_row
 from validator.contract.expressions import Scope
 from validator.errors import refuse, render
@@ -166,7 +166,7 @@ def test_the_quick_look_at_depth_never_takes_deep_for_flat(value: Any, texts: li
         value = [*texts, value, *texts]
     raw = orjson.dumps(value)
 
-    assert _may_be_deep(raw) or _extent(orjson.loads(raw))[0] <= MAX_DEPTH
+    assert _may_be_deep(raw) or extent(orjson.loads(raw))[0] <= MAX_DEPTH
 
 
 def test_a_long_flat_list_is_seen_to_be_flat() -> None:
