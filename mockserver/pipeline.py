@@ -358,6 +358,11 @@ class Pipeline:
                 answer = self._refuse_for(visit, operation, refusal)
         elif refusal is not None:
             lot.notes.append(f"{refusal.scenario.name} was not applied: the request is refused anyway")
+        lot.met += [
+            one
+            for one in lot.wishes.values()
+            if one.scenario.is_plain and one not in lot.met and not is_refused
+        ]
         of_task = [one for one in lot.wishes.values() if one.scenario.is_of_task and one not in lot.met]
         if (
             is_refused

@@ -5,6 +5,7 @@ Pure: counts and chance live in the plan of a tenant; time is not asked.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -396,7 +397,7 @@ class Plan:
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    counts: dict[bytes, int] = field(default_factory=dict)
     revoked: dict[str, int] = field(default_factory=dict)
     number: int = 0
     is_idle: bool = True
@@ -467,7 +468,8 @@ class Plan:
             return True
         if len(self.counts) >= MOST_COUNTED:
             self.counts.clear()
-        key = (where, wish.key)
+        # Paths may be as long as a head; so many of them are more than a count is worth.
+        key = hashlib.sha256(f"{where}\n{wish.key}".encode("utf-8", "replace")).digest()
         seen = self.counts[key] = self.counts.get(key, 0) + 1
         return seen > wish.after and (wish.times is None or seen <= wish.after + wish.times)
 

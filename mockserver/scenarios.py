@@ -150,7 +150,7 @@ class Scenario:
     operations that can meet it ("other" are those without a role).  What it does stands in the functions that
     are not None.  `refusals` are (kind, reason) in the words of a spec's error cases, the first that the
     provider has a case for counts.  `is_before`: the request is not handled at all; `is_of_order`: there must be
-    more than one callback, and time must bring them.
+    more than one callback, and time must bring them; `is_plain`: nothing is done but to keep plans away.
     """
 
     name: str
@@ -164,6 +164,7 @@ class Scenario:
     ends_key: bool = False
     waits_for_news: bool = False
     is_of_order: bool = False
+    is_plain: bool = False
     needs: Literal["", "callback", "signature"] = ""
     course: Callable[[Story, Values], Story] | None = None
     view: Callable[[Task, Values, Channel, int], tuple[int, str | None, bool]] | None = None
@@ -439,7 +440,7 @@ _ENTRIES: Final = (
         group="outcome",
         summary="Nothing goes wrong, whatever a plan says.",
         source="for the one request of a chaotic run that must work",
-        roles=frozenset(("create",)),
+        is_plain=True,
     ),
     Scenario(
         name="slow",

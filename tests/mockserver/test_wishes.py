@@ -82,6 +82,27 @@ def test_what_is_found_wanting_in_a_prompt_is_not_laid_on_the_key(provider: str)
     assert 400 == reply.status
 
 
+def test_success_keeps_a_plan_away_from_every_request() -> None:
+    with Mock() as mock:
+        made = mock.clip()
+        mock.post("/__admin/scenarios", {"scenario": "internal-error"})
+        for target in (CLIPS, f"{CLIPS}/{made}"):
+            bad, good = (asked(mock, wish, target=target, method="GET") for wish in ("", "scenario=success"))
+            assert (500, 200) == (bad.status, good.status)
+            assert "success" == good.headers["x-mock-scenario"]
+            assert "x-mock-note" not in good.headers
+
+
+def test_what_is_counted_for_long_paths_is_short() -> None:
+    with Mock() as mock:
+        for number in range(3):
+            asked(mock, "scenario=invalid; after=1", target=f"{CLIPS}/{number}{9_000 * 'x'}", method="GET")
+        counts = mock.app.backend.tenants["default"].plan.counts
+
+    assert 3 == len(counts)
+    assert all(len(key) < 100 for key in counts)
+
+
 def test_an_invalid_read_names_its_parameter() -> None:
     with Mock("kling") as mock:
         reply = mock.call(
