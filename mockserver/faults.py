@@ -99,21 +99,19 @@ async def _travel(
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     body = b"" if is_head else answer.body
     sent = body if wire.kept is None else body[: int(len(body) * wire.kept)]
-    pieces = _pieces(sent, wire.pieces)
-    pause = wire.spread_s / len(pieces)
-    for index, piece in enumerate(pieces):
+    size = max(1, -(-len(sent) // max(wire.pieces, 1)))
+    # Cut off one by one: a large file must not be there twice for everybody who waits for it.
+    starts = range(0, max(len(sent), 1), size)
+    pause = wire.spread_s / len(starts)
+    for start in starts:
         if pause and client is not None and await client.is_gone_within(pause):
             return
-        is_last = index == len(pieces) - 1 and wire.kept is None
-        await send({"type": "http.response.body", "body": piece, "more_body": not is_last})
+        is_last = start == starts[-1] and wire.kept is None
+        await send(
+            {"type": "http.response.body", "body": sent[start : start + size], "more_body": not is_last}
+        )
     if wire.kept is not None:
         _end(cut, is_reset=False)
-
-
-def _pieces(body: bytes, count: int) -> list[bytes]:
-    """Return the body in so many pieces at most, at least one."""
-    size = max(1, -(-len(body) // max(count, 1)))
-    return [body[at : at + size] for at in range(0, len(body), size)] or [b""]
 
 
 def _end(cut: Cut | None, *, is_reset: bool) -> None:

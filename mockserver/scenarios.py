@@ -848,7 +848,7 @@ _ENTRIES: Final = (
     Scenario(
         name="callback-receiver-slow",
         group="callbacks",
-        summary="The receiver's answer comes too late to count: the callback is tried again.",
+        summary="The receiver's answer comes too late to count: it is tried again, where the provider does so.",
         source=_GITHUB + "nozzlegear/ShopifySharp/issues/919",
         roles=frozenset(("create",)),
         needs="callback",

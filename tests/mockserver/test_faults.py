@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tracemalloc
 from typing import Any
 
 import pytest
 
+from mockserver.faults import play
+from mockserver.wire import Answer, Wire
 from tests.mock import HOST, KEY, Mock
 
 HOUR = "scenario=latency; seconds=3600"
@@ -82,3 +85,45 @@ def test_a_client_that_stays_gets_its_late_answer() -> None:
 
     assert [] == early
     assert 200 == line.sent[0]["status"]
+
+
+def test_a_file_that_comes_in_pieces_is_not_there_twice() -> None:
+    body = 5_000_000 * b"x"
+    sent: list[int] = []
+
+    async def send(message: Any) -> None:
+        sent.append(len(message.get("body", b"")))
+
+    async def receive() -> Any:
+        await asyncio.sleep(3)
+        return {"type": "http.disconnect"}
+
+    with Mock() as mock:
+        tracemalloc.start()
+        wire = Wire(pieces=1_000, spread_s=3_600)
+        mock.run(play(Answer(200, [], body), wire, receive, send, None, is_head=False))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert [0] == sent
+    assert most < 1_000_000
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(0, 20), (1, 2), (7, 3), (20, 20), (21, 20), (1_000, 1_000)])
+def test_all_pieces_together_are_the_body(size: int, pieces: int) -> None:
+    body = bytes(n % 251 for n in range(size))
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with Mock() as mock:
+        wire = Wire(pieces=pieces, spread_s=2)
+        mock.run(
+            play(Answer(200, [], body), wire, asyncio.Queue[dict[str, Any]]().get, send, None, is_head=False)
+        )
+
+    parts = sent[1:]
+    assert body == b"".join(one["body"] for one in parts)
+    assert len(parts) <= pieces
+    assert [len(parts) - 1] == [index for index, one in enumerate(parts) if not one["more_body"]]
