@@ -734,7 +734,15 @@ class Pipeline:
                 operation=report.operation or "",
                 task=task.id if task is not None else "",
                 rules=tuple(one.rule for one in report.violations),
+                note=_met(visit.lot),
             )
+
+
+def _met(lot: Lot | None) -> str:
+    """Say which scenarios a request met, by name: who reads a line is to know that a failure was asked for."""
+    if lot is None or not lot.met:
+        return ""
+    return "met " + ", ".join(one.scenario.name for one in lot.met)
 
 
 def _size(pairs: HeaderList) -> int:

@@ -161,7 +161,7 @@ class Match:
         if not self.body:
             return True
         value = body()
-        return all(find_member(value, pointer) == wanted for pointer, wanted in self.body.items())
+        return all(_is_equal(find_member(value, pointer), wanted) for pointer, wanted in self.body.items())
 
     def to_json(self) -> dict[str, Json]:
         """Return the match as it is written in a plan."""
@@ -173,6 +173,17 @@ class Match:
             "body": dict(self.body) or None,
         }
         return {name: value for name, value in parts.items() if value is not None}
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    """Tell whether two values are the same in JSON, where true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_equal(one[name], other[name]) for name in one)
+    return bool(one == other)
 
 
 @dataclass(slots=True, kw_only=True)

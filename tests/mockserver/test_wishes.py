@@ -103,6 +103,39 @@ def test_what_is_counted_for_long_paths_is_short() -> None:
     assert all(len(key) < 100 for key in counts)
 
 
+def test_a_line_of_the_log_says_which_scenarios_a_request_met() -> None:
+    with Mock(log="text") as mock:
+        asked(mock, "scenario=internal-error, scenario=latency; seconds=1")
+        asked(mock)
+    first, second = mock.log.getvalue().splitlines()
+
+    assert "  met internal-error, latency  " in first
+    assert "met" not in second
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "is_hit"),
+    [
+        (1, 1.0, True),
+        (1, True, False),
+        (False, 0, False),
+        (True, True, True),
+        (None, None, True),
+        ([1, {"a": True}], [1, {"a": True}], True),
+        ([1, {"a": True}], [1, {"a": 1}], False),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ([1], [1, 2], False),
+        ("1", 1, False),
+    ],
+)
+def test_a_value_of_a_match_is_equal_as_json_is(value: Any, wanted: Any, is_hit: bool) -> None:
+    with Mock() as mock:
+        mock.post("/__admin/scenarios", {"scenario": "internal-error", "match": {"body": {"/any": wanted}}})
+        reply = mock.call("POST", CLIPS, json={"prompt": "x", "any": value}, headers={"x-toy-key": KEY})
+
+    assert is_hit == (500 == reply.status)
+
+
 def test_an_invalid_read_names_its_parameter() -> None:
     with Mock("kling") as mock:
         reply = mock.call(
