@@ -17,6 +17,7 @@ from mockserver.scenarios import (
     obstacle,
     scenario_json,
 )
+from validator.contract.model import Contract
 from validator.options import CLEAN, Command, Unusable
 from validator.printing import BOLD, is_coloured, json_text, painter, plural, table, terminal_width
 
@@ -101,6 +102,16 @@ def _choices(choices: tuple[str, ...]) -> str:
     return f": {', '.join(choices)}" if choices else ""
 
 
+def _is_met(one: Scenario, contract: Contract) -> bool:
+    """Tell whether the first request that makes a task can meet a scenario, without a secret of the user's."""
+    operation = next(call for call in contract.operations.values() if call.role == "create")
+    if one.needs == "signature" and not all(
+        call.signature is not None and call.signature.is_always for call in operation.callbacks
+    ):
+        return False
+    return not obstacle(one, contract, operation)
+
+
 def _curl(one: Scenario) -> str:
     """Return a line that meets the scenario on a server with its usual settings."""
     from mockserver.server import curl_line
@@ -109,10 +120,7 @@ def _curl(one: Scenario) -> str:
 
     settings = Settings()
     known = [load(name) for name in provider_names()]
-    contract = next(
-        each
-        for each in known
-        if any(not obstacle(one, each, call) for call in each.operations.values() if call.role == "create")
-    )
-    line = curl_line(settings, contract, f"http://127.0.0.1:{settings.port}")
+    contract = next(each for each in known if _is_met(one, each))
+    address = "http://127.0.0.1:9999/" if one.needs else ""
+    line = curl_line(settings, contract, f"http://127.0.0.1:{settings.port}", address=address)
     return line.replace(" -s ", f" -si -H 'Prefer: scenario={one.name}' ", 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import orjson
 
 from mockserver import actions
 from mockserver.plans import Wish
@@ -12,9 +14,10 @@ from mockserver.tenants import Backend
 from mockserver.wallets import money_of
 from mockserver.wire import HeaderList
 from validator.check import protocol_violation
-from validator.contract.expressions import Evaluate, Json
+from validator.contract.expressions import Evaluate, Json, format_pointer
 from validator.contract.model import BodyTemplate, Contract, Evidence, Money, Operation, When
 from validator.report import Violation
+from validator.request import Request
 from validator.security import KeyRing, Principal, Refused
 
 _ASSUMED: Final = (b"x-mock-evidence", b"assumed")
@@ -102,11 +105,12 @@ def _refusals(contract: Contract) -> Mapping[str, tuple[str, str]]:
 
 
 def scenario_violation(
-    contract: Contract, operation: Operation, wish: Wish, body: Callable[[], Json]
+    contract: Contract, operation: Operation, wish: Wish, request: Request, path: Mapping[str, str]
 ) -> Violation:
     """Return the finding with which a scenario refuses a request that nothing is wrong with.
 
-    Where the provider speaks of a member, it is the first one of the body, with the value that stands there.
+    Where the provider speaks of a member, it is the first one of the body, with the value that stands there, or
+    else the first parameter.
     """
     candidates = list(wish.scenario.refusals)
     if "reason" in wish.values:
@@ -119,14 +123,23 @@ def scenario_violation(
         return replace(made, value="1")
     if kind != "invalid":
         return made
-    value = body()
-    member = next(iter(value), None) if isinstance(value, dict) else None
-    return replace(
-        made,
-        instance_location="" if member is None else "/" + member.replace("~", "~0").replace("/", "~1"),
-        value=None if member is None or not isinstance(value, dict) else value[member],
-        message="nothing is wrong with the request",
-    )
+    made = replace(made, message="nothing is wrong with the request")
+    for name, value in _members(request.body):
+        return replace(made, instance_location=format_pointer([name]), value=value)
+    for one in operation.parameters:
+        value = path.get(one.name) if one.place == "path" else request.query.get(one.name, one.default)
+        if one.place in ("path", "query") and value is not None:
+            return replace(made, instance_location=one.name, place=one.place, value=value)
+    return made
+
+
+def _members(body: bytes) -> Iterable[tuple[str, Json]]:
+    """Return the members of a body, none of one that is no JSON object."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ()
+    return value.items() if isinstance(value, dict) else ()
 
 
 def _has_case(contract: Contract, kind: str, reason: str) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 
 import orjson
 
 from validator.contract.expressions import Json, iso
-from validator.report import Report, report_json, size_text
+from validator.report import Report, Violation, report_json, size_text
 from validator.request import repeated
 
 REDACTED: Final = "[redacted]"
@@ -192,6 +193,19 @@ def kept_body(body: bytes) -> bytes:
         kept = Cut(body[:_LONGEST_TEXT])
     kept.size_bytes = len(body)
     return kept
+
+
+def kept_report(report: Report) -> Report:
+    """Return what the journal keeps of a report: not the values themselves, which may be all of a large body."""
+    if not report.violations:
+        return report
+    return replace(report, violations=tuple(map(_without_value, report.violations)))
+
+
+def _without_value(one: Violation) -> Violation:
+    return replace(
+        one, value=None, limit=None, keys={}, instance_location=one.instance_location[:_LONGEST_TEXT]
+    )
 
 
 def secret_headers(names: Iterable[str]) -> frozenset[str]:

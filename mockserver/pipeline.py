@@ -20,7 +20,7 @@ from mockserver.clock import stopwatch
 from mockserver.desks import Desk, Plan, first_headers, prepare, scenario_violation
 from mockserver.faults import CUT, play
 from mockserver.ids import uniform
-from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body
+from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body, kept_report
 from mockserver.log import RequestLog
 from mockserver.plans import TOKEN, Lot, Wish, lazy_body, wishes_of_header, wishes_of_text
 from mockserver.preferences import Preference, preferences
@@ -286,6 +286,8 @@ class Pipeline:
             code = next((one.value for one in preferred if one.name == "code"), "")
             if code in visit.desk.refusals:
                 answer = self._refuse_as_asked(visit, plan.operation, code, applied)
+                for wish in wishes_of_header(preferred, lot.notes):
+                    lot.notes.append(f"{wish.scenario.name} was not applied: code={code} came first")
             else:
                 self._draw(visit, plan.operation, preferred, lot)
                 answer = self._before(visit, plan.operation, lot)
@@ -306,6 +308,8 @@ class Pipeline:
             why_not = scenarios.obstacle(wish.scenario, contract, operation)
             if why_not or plan.is_due(wish, where):
                 lot.take(wish, why_not)
+            else:
+                lot.notes.append(f"{wish.scenario.name} was not applied: after and times leave this one out")
         if asked or plan.is_idle:
             return
         body = lazy_body(visit.body, orjson.loads)
@@ -316,7 +320,7 @@ class Pipeline:
         """Return the answer of a scenario that leaves the request undone, None where there is none."""
         contract, plan = visit.desk.contract, visit.tenant.plan
         if plan.revoked and plan.is_revoked(visit.account):
-            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={}, origin="text")
+            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={})
             lot.met.append(wish)
             lot.wishes.clear()
             return self._refuse_for(visit, operation, wish)
@@ -400,8 +404,7 @@ class Pipeline:
 
     def _refuse_for(self, visit: Visit, operation: Operation, wish: Wish) -> Answer:
         """Refuse in the provider's words, as a scenario wants it."""
-        body = lazy_body(visit.body, orjson.loads) if visit.body else (lambda: MISSING)
-        found = scenario_violation(visit.desk.contract, operation, wish, body)
+        found = scenario_violation(visit.desk.contract, operation, wish, visit, visit.examination.path)
         return self._refuse(visit, [found])
 
     def _authorise(self, visit: Visit, plan: Plan) -> Violation | None:
@@ -703,7 +706,7 @@ class Pipeline:
                 answer.status,
                 answer.headers,
                 out,
-                report,
+                kept_report(report),
                 task.id if task is not None else None,
                 took_us,
                 size,

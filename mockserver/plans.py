@@ -43,15 +43,16 @@ MOST_COUNTED: Final = 10_000
 _TOKEN: Final = re.compile(rb"\[\[scenario:([^\[\]]{1,300})\]\]")
 _MOST: Final = 1_000_000_000
 
-# A scenario that ends a connection or an answer for good says nothing in a run that draws.
-_NEVER_DRAWN: Final = frozenset(("success",))
+# What ends a key for good ends the run that draws it: from then on every answer would be the same refusal.
+_NEVER_DRAWN: Final = frozenset(("success", "key-revoked-midway"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """A scenario that a request is to meet, with the values of its parameters.
 
-    `origin` says where it comes from: header, text, or the id of an entry of the plan.  `draw` is the number of
+    `origin` says where it comes from: header, text, the id of an entry of the plan, or "" for what an earlier
+    request brought about.  `draw` is the number of
     the draw and `seed` its seed, where it was drawn.
     """
 
@@ -71,7 +72,7 @@ class Wish:
     def text(self) -> str:
         """Return the wish as the header that tells of it says it."""
         out = described([(self.scenario.name, self.values)])
-        if self.origin not in ("header", "text"):
+        if self.origin not in ("", "header", "text"):
             out += f"; plan={self.origin}"
         if self.draw is not None:
             out += f"; seed={self.seed}; draw={self.draw}"
@@ -206,7 +207,7 @@ class Entry:
         if self.seen <= self.after:
             return None
         draw = self.first_draw + self.seen - self.after - 1
-        if self.probability < 1 and uniform(self.seed, self.id, draw, "whether") >= self.probability:
+        if self.probability < 1 and uniform(self.seed, draw, "whether") >= self.probability:
             return None
         if self.wish is not None:
             self.met += 1
@@ -228,7 +229,7 @@ class Entry:
             for name, weight in self.weights.items()
             if weight > 0 and not obstacle(SCENARIOS[name], contract, operation)
         ]
-        left = uniform(self.seed, self.id, draw, "which") * sum(weight for _, weight in able)
+        left = uniform(self.seed, draw, "which") * sum(weight for _, weight in able)
         for scenario, weight in able:
             left -= weight
             if left < 0:
@@ -248,6 +249,7 @@ class Entry:
 
 
 _FIELDS: Final = ("id", "scenario", "chaos", "with", "match", "after", "times", "probability", "seed")
+_OF_CHAOS: Final = ("id", "chaos", "match", "after", "times", "probability")
 _MATCHES: Final = ("provider", "operation", "role", "account", "body")
 _CHAOS: Final = ("weights", "seed", "draw")
 
@@ -273,6 +275,7 @@ def read_entry(value: Any, contracts: Mapping[str, Contract], *, id: str, seed: 
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
         raise ScenarioError("id: write up to 64 letters, digits, dots, dashes and underscores")
     if "chaos" in value:
+        _check_names(value, _OF_CHAOS, "an entry with chaos")
         return _read_chaos(value["chaos"], name, match, counts, seed)
     given = value.get("with", {})
     if not isinstance(given, dict):

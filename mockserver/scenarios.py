@@ -310,7 +310,8 @@ _JUNK: Final = {"x_unannounced": {"since": "tomorrow", "values": [1, None, "two"
 def _html(answer: Answer, values: Values) -> None:
     status = int(values["status"])
     answer.status = status
-    answer.body = _page(f"{status} {_TITLES.get(status, 'Error')}")
+    # Source: RFC 9110, 15.3.5, 15.3.6 and 15.4.5: these have no content.
+    answer.body = b"" if status in (204, 205, 304) else _page(f"{status} {_TITLES.get(status, 'Error')}")
     answer.header(b"content-type", b"text/html")
 
 
@@ -375,7 +376,7 @@ def _latency(values: Values, roll: Roll) -> Wire:
     first, last = float(values["seconds"]), float(values["most"])
     match values["shape"]:
         case "uniform":
-            delay = first + roll() * max(last - first, 0)
+            delay = first + roll() * max((last or 2 * first) - first, 0)
         case "lognormal":
             # Box and Muller's way from two even numbers to a normal one; `seconds` is the median.
             normal = math.sqrt(-2 * math.log(1 - roll())) * math.cos(2 * math.pi * roll())
@@ -419,7 +420,7 @@ _STATES: Final = "the provider's own list of states (understudy evidence PROVIDE
 _GITHUB: Final = "https://github.com/"
 _SECONDS: Final = Parameter(name="seconds", summary="how long", default=60.0, most=10_000_000)
 _ACCEPTED: Final = Parameter(
-    name="accepted", summary="yes: the request was handled all the same, a task exists", default=False
+    name="accepted", summary="whether the request was handled all the same: a task exists", default=False
 )
 _WALL: Final = Parameter(
     name="seconds", summary="seconds of real time, on which time-outs run", default=2.0, most=LONGEST_S
@@ -468,7 +469,9 @@ _ENTRIES: Final = (
         roles=frozenset(("create",)),
         parameters=(
             Parameter(
-                name="reason", summary="moderation, or the id of a rule; the first known one", default=""
+                name="reason",
+                summary="moderation, or the id of a rule; without it the first known one",
+                default="",
             ),
         ),
         course=_failed,
@@ -500,7 +503,7 @@ _ENTRIES: Final = (
     Scenario(
         name="unknown-status",
         group="outcome",
-        summary="The status is a word that no page knows, until the end and at it.",
+        summary="The status is a word that no page knows, at the end as well.",
         source=_GITHUB + "apimatic/apimatic-cli/issues/305",
         roles=frozenset(("create", "read")),
         parameters=(Parameter(name="status", summary="the word", default="under_review"),),
@@ -652,7 +655,10 @@ _ENTRIES: Final = (
                 choices=("fixed", "uniform", "lognormal"),
             ),
             Parameter(
-                name="most", summary="the longest of uniform and lognormal", default=0.0, most=LONGEST_S
+                name="most",
+                summary="the longest; 0 for twice the least of uniform, and for no end of lognormal",
+                default=0.0,
+                most=LONGEST_S,
             ),
             Parameter(name="sigma", summary="the spread of lognormal", default=0.5, most=5),
         ),

@@ -657,12 +657,20 @@ def _signing_line(settings: Settings, contract: Contract) -> str:
     return f"not signed; --webhook-secret {contract.id}=whsec_... turns that on"
 
 
-def curl_line(settings: Settings, contract: Contract, origin: str) -> str:
-    """Return a shell line that creates a task on this server."""
+def curl_line(settings: Settings, contract: Contract, origin: str, *, address: str = "") -> str:
+    """Return a shell line that creates a task on this server; `address`, where given, is told of it."""
     operation = next(one for one in contract.operations.values() if one.role == "create")
     header, value = sample_credential(settings, contract, operation)
     body: Any = min(_examples(contract, operation), key=lambda one: len(orjson.dumps(one)), default={})
     parts = ["curl", "-s", f"{origin}/{contract.id}{operation.path}", "-H", f"{header}: {value}"]
+    for callback in operation.callbacks if address else ():
+        source, _, name = callback.url_expression.strip("{}").rpartition(
+            "/" if "#/" in callback.url_expression else "."
+        )
+        if source.endswith("#"):
+            body = body | {name: address}
+        else:
+            parts += ["-H", f"{name}: {address}"]
     parts += ["-H", "Content-Type: application/json", "-d", json.dumps(body, ensure_ascii=False)]
     return shlex.join(parts)
 

@@ -14,9 +14,12 @@ from click.testing import CliRunner
 
 from mockserver.admin import ROUTES
 from mockserver.cli import main, serve
-from tests.providers import LIBRARY, TOY
+from mockserver.plans import read_entry
+from mockserver.scenarios import GROUPS, SCENARIOS, Scenario
+from tests.providers import LIBRARY, TOY, contract
 from validator import HttpRequest, check, load
 from validator.cli import lint
+from validator.contract.document import parse_yaml
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "specs" / "README.md"])
@@ -128,6 +131,58 @@ def test_every_admin_call_is_described() -> None:
         described |= {tuple(call.split()) for call in row[0].split(", ")}
 
     assert {(method, path) for method, path, _ in ROUTES} == described
+
+
+SCENES = ROOT / "docs/scenarios.md"
+WRONG = "cancelled"
+"""The name that the page shows as a mistake."""
+
+
+def scene(name: str) -> str:
+    """Return what the page on scenarios has under a name."""
+    found = re.search(rf"^#### {name}\n(.*?)(?=^###|\Z)", SCENES.read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None, f"{name} is not on the page"
+    return found[1]
+
+
+def test_the_page_on_scenarios_has_all_of_them_in_their_order() -> None:
+    headings = re.findall(r"^#{3,4} (.*)$", SCENES.read_text().partition("\n## The atlas\n")[2], re.MULTILINE)
+
+    expected = []
+    for group, summary in GROUPS.items():
+        expected += [f"{group}: {summary}", *(one.name for one in SCENARIOS.values() if one.group == group)]
+    assert expected == headings
+
+
+@pytest.mark.parametrize("one", SCENARIOS.values(), ids=lambda one: one.name)
+def test_the_page_shows_a_scenario_with_a_command_that_asks_for_it(one: Scenario) -> None:
+    text = scene(one.name)
+
+    assert one.summary in text
+    assert one.source in text
+    for parameter in one.parameters:
+        assert re.search(rf"^- `{parameter.name}` \(.*\): {re.escape(parameter.summary)}", text, re.MULTILINE)
+        assert all(choice in text for choice in parameter.choices)
+    commands = "".join(re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    assert re.search(rf"^\$ curl .*(\\\n.*)?scenario={one.name}[;']", commands, re.MULTILINE)
+
+
+def test_the_page_on_scenarios_names_none_that_is_not_there() -> None:
+    named = set(re.findall(r"scenario(?:=|:|: |\": \")([a-z0-9-]+)", SCENES.read_text()))
+
+    assert {WRONG} == named - SCENARIOS.keys()
+
+
+def test_the_plan_of_the_page_can_be_read() -> None:
+    text = re.search(r"^\$ cat plan\.yaml\n(.*?)^\$ ", SCENES.read_text(), re.MULTILINE | re.DOTALL)
+    assert text is not None
+    contracts = {name: contract(name) for name in LIBRARY}
+
+    entries = parse_yaml(text[1].encode(), file="plan.yaml")["plan"]
+
+    for number, entry in enumerate(entries):
+        read_entry(entry, contracts, id=f"plan-{number}", seed=lambda: 1)
+    assert len(entries) > 1
 
 
 def test_every_provider_has_its_page_and_its_row() -> None:

@@ -51,6 +51,9 @@ MAX_VALUES: Final = 50_000
 MAX_COMMAS: Final = 4 * MAX_VALUES
 """Commas in a body that is read at all: they may stand in texts, and no real one has a tenth of it."""
 
+LONGEST_JUDGED: Final = 16 * 1024 * 1024
+"""Characters of one text that the schema looks at where something is wrong; the largest picture has 14 million."""
+
 MAX_FINDINGS: Final = 20
 """Findings of one rule that are told one by one."""
 
@@ -542,7 +545,9 @@ def _schema_findings(contract: Contract, schema: BodySchema, body: Json) -> tupl
         errors = [error for error in schema.validator.iter_errors(body) if not list(error.instance_path)]
         errors = [error for error in errors if error.kind.name == "type"] or errors
     else:
-        errors = list(schema.validator.iter_errors(body))
+        # The engine copies what it complains about, several times over.
+        cut = _cut(body)
+        errors = list(schema.validator.iter_errors(cut)) or list(schema.validator.iter_errors(body))
     keys = key_values(schema, body) if isinstance(body, dict) else {}
     findings: dict[tuple[str, str], Violation] = {}
     counts: Counter[str] = Counter()
@@ -569,6 +574,15 @@ def _schema_findings(contract: Contract, schema: BodySchema, body: Json) -> tupl
         if count > MAX_FINDINGS
     ]
     return list(findings.values()), surplus
+
+
+def _cut(value: Any) -> Any:
+    """Return a value with its longest texts cut, to a length that is wrong wherever theirs is."""
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_JUDGED else value[:LONGEST_JUDGED]
+    if isinstance(value, dict):
+        return {name: _cut(member) for name, member in value.items()}
+    return [_cut(item) for item in value] if isinstance(value, list) else value
 
 
 def _capability_findings(

@@ -48,7 +48,9 @@ async def change_account(control: Control, tenant: Tenant, request: Request) -> 
     name = request.path_params["id"]
     _check_provider(control, name)
     if not name.partition(":")[2] or len(name) > LONGEST_NAME:
-        raise ProblemError(400, "Not valid", "an account is named PROVIDER:NAME, as it stands in its tasks")
+        raise ProblemError(
+            404, "No such account", "an account is named PROVIDER:NAME, as it stands in its tasks"
+        )
     given = dict(asked.get("limits", {}))
     if "balance" in asked:
         if "credits" in given:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("README.md", "docs/admin.md", "docs/limits.md", "docs/lint.md", "docs/serve.md")
+PAGES = (
+    "README.md",
+    "docs/admin.md",
+    "docs/limits.md",
+    "docs/lint.md",
+    "docs/scenarios.md",
+    "docs/serve.md",
+)
 MISSING = [program for program in ("bash", "curl", "grep", "ffprobe") if shutil.which(program) is None]
 RETRIES = 50
 """How often a command is run again: a minute of the server's takes ten milliseconds, a curl about as long."""
+
+Beside = Callable[[str, int], None]
 
 VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{5,}")
 """What differs from run to run: ids, and times that no frozen clock tells."""
@@ -34,6 +44,34 @@ def port() -> Iterator[str]:
             assert process.poll() is None
         yield found[1]
         process.terminate()
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[Beside]:
+    """Start a page's own programs, those whose command ends with `&`; they end with the page."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(command: str, port: int) -> None:
+        process = subprocess.Popen(["bash", "-c", f"exec {command.removesuffix('&')}"], cwd=tmp_path)
+        running.append(process)
+        while process.poll() is None:
+            with socket.socket() as client:
+                if not client.connect_ex(("127.0.0.1", port)):
+                    return
+        pytest.fail(f"{command} ended")
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 def console(page: str) -> Iterator[tuple[str, str]]:
@@ -54,26 +92,32 @@ def pattern(printed: str) -> re.Pattern[str]:
 
 @pytest.mark.skipif(bool(MISSING), reason=f"the pages use {', '.join(MISSING)}, not installed here")
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_shows_what_its_commands_print(page: str, port: str, tmp_path: Path) -> None:
+def test_a_page_shows_what_its_commands_print(page: str, port: str, beside: Beside, tmp_path: Path) -> None:
+    receiver = free_port()
+    ports = {"8700": port, "9999": str(receiver)}
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "NO_COLOR": "1",
     }
     settings = ""
-    for command, printed in console(page):
+    for shown, printed in console(page):
+        command = re.sub(r"(?<=127\.0\.0\.1:)(8700|9999)", lambda found: ports[found[0]], shown)
         if command.startswith(("make ", "understudy serve")):
             continue
         if re.match(r"[A-Z]+=", command):
-            settings += command.replace(":8700", f":{port}") + "\n"
+            settings += command + "\n"
             continue
         if command.startswith("cat "):
-            (tmp_path / command.removeprefix("cat ")).write_text(printed + "\n")
+            text = printed.replace('("127.0.0.1", 9999)', f'("127.0.0.1", {receiver})')
+            (tmp_path / command.removeprefix("cat ")).write_text(text + "\n")
             continue
-        asked = settings + command.replace(":8700", f":{port}")
+        if command.endswith("&"):
+            beside(command, receiver)
+            continue
         for _ in range(RETRIES):
             done = subprocess.run(
-                ["bash", "-c", asked],
+                ["bash", "-c", settings + command],
                 cwd=tmp_path,
                 env=environment,
                 capture_output=True,

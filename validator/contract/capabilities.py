@@ -285,8 +285,8 @@ def _offer(row: Row, capabilities: Capabilities) -> dict[str, Json]:
 
 def _forms(text: str) -> list[Json]:
     """Return the JSON values whose text this is: '5' is the string and the number."""
-    if re.fullmatch(r"-?(0|[1-9]\d{0,14})", text):
+    if re.fullmatch(r"-?(0|[1-9]\d{0,14})", text, re.ASCII):
         return [text, int(text)]
-    if re.fullmatch(r"-?(0|[1-9]\d{0,14})\.\d*[1-9]", text):
+    if re.fullmatch(r"-?(0|[1-9]\d{0,14})\.\d*[1-9]", text, re.ASCII):
         return [text, float(text)]
     return {"true": [text, True], "false": [text, False]}.get(text, [text])

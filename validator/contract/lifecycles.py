@@ -61,7 +61,6 @@ def _failures(bench: Workbench, word: Mapping[str, Json], at: Path) -> Mapping[s
         out[reason] = Failure(
             reason=reason,
             message=one["message"],
-            code=one.get("code"),
             source=one["source"],
             evidence=one["evidence"],
         )

@@ -296,11 +296,10 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A reason for which a task can fail, and what it then says; `code` where the provider gives one."""
+    """A reason for which a task can fail, and what it then says."""
 
     reason: str
     message: str
-    code: str | None
     source: str
     evidence: Evidence
 
