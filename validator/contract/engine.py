@@ -12,9 +12,15 @@ from validator.contract.trees import Path
 def compile_engine(schema: Json, document: Document, path: Path) -> jsonschema_rs.Draft202012Validator:
     """Return a validator for a plain JSON Schema; raises SpecError where it cannot be compiled."""
     try:
-        # Nobody reads the engine's own messages; with a picture in them they would take seconds to write.
+        # Nobody reads what the engine says of values; with a picture in it that would take seconds to write.
         return jsonschema_rs.Draft202012Validator(schema, mask="…")
     except ValueError as error:
-        # The first line says what is wrong; the rest repeats the schema.
-        sentence = str(error).partition("\n")[0]
-        raise document.error(f"the schema cannot be compiled: {sentence}", path) from None
+        masked = error
+    try:
+        # What it says of the schema is read, and is to show the fault.
+        jsonschema_rs.Draft202012Validator(schema)
+    except ValueError as error:
+        masked = error
+    # The first line says what is wrong; the rest repeats the schema.
+    sentence = str(masked).partition("\n")[0]
+    raise document.error(f"the schema cannot be compiled: {sentence}", path)
