@@ -196,6 +196,10 @@ def test_schemathesis_finds_nothing_in_the_admin_api(tenant: World, tmp_path: Pa
 def test_schemathesis_follows_the_links_of_the_admin_api(tenant: World, tmp_path: Path) -> None:
     # More walks than elsewhere: some calls empty the tenant, and what comes after finds little.
     walks = max(EXAMPLES, 60)
+    body = {"prompt": "A paper boat", "callback_url": "http://127.0.0.1:9/hook"}
+    key = {"Authorization": f"Bearer {KEYS['kling']}"}
+    tenant.post("/kling/v1/videos/text2video", body, headers=key).raise_for_status()
+    tenant.admin("POST", "/clock/advance", {"by": "PT3S"})
 
     found = run(tenant, "__admin", ADMIN, "--phases", "stateful", folder=tmp_path, examples=walks)
 
