@@ -243,7 +243,10 @@ class Pipeline:
         if isinstance(found, Violation):
             if visit.desk.counts_requests or visit.tenant.quotas:
                 self._count_stray(visit)
-            return self._refuse(visit, [found])
+            answer = self._refuse(visit, [found])
+            if b"prefer" in visit.headers.raw:
+                answer.headers.append((b"x-mock-note", _STRAY))
+            return answer
         operation, examination.path = found
         examination.operation = operation
         plan = visit.desk.plans[operation.id]
@@ -286,8 +289,14 @@ class Pipeline:
         preferred = _preferences(visit)
         answer = None
         if not findings:
-            code = next((one.value for one in preferred if one.name == "code"), "")
-            if code in visit.desk.refusals:
+            asked = next((one for one in preferred if one.name == "code"), None)
+            code = asked.value if asked is not None else ""
+            if asked is not None and code in visit.desk.refusals:
+                if asked.parameters:
+                    others = ", ".join(asked.parameters)
+                    lot.notes.append(
+                        f"code takes no parameters, and there are {others} (a comma begins the next)"
+                    )
                 answer = self._refuse_as_asked(visit, plan.operation, code, applied)
                 for wish in wishes_of_header(preferred, lot.notes):
                     lot.notes.append(f"{wish.scenario.name} was not applied: code={code} came first")
@@ -759,6 +768,7 @@ def _own_headers(visit: Visit) -> HeaderList:
 
 
 _NO_REPORT: Final = Report(provider="")
+_STRAY: Final = b"nothing of Prefer was applied: the request reaches no operation"
 
 
 def _header_bytes(value: Json) -> bytes:

@@ -136,6 +136,23 @@ def test_a_value_of_a_match_is_equal_as_json_is(value: Any, wanted: Any, is_hit:
     assert is_hit == (500 == reply.status)
 
 
+def test_a_preference_that_leads_nowhere_is_told_so() -> None:
+    with Mock() as mock:
+        stray = asked(mock, "scenario=latency", target="/toy/api/clops")
+        plain = mock.call("POST", "/toy/api/clops", json={}, headers={"x-toy-key": KEY})
+
+    assert stray.headers["x-mock-note"].endswith("the request reaches no operation")
+    assert (404, False) == (plain.status, "x-mock-note" in plain.headers)
+
+
+def test_a_code_that_is_to_be_counted_is_told_that_it_cannot() -> None:
+    with Mock() as mock:
+        reply = asked(mock, "code=429; times=2")
+
+    assert 429 == reply.status
+    assert reply.headers["x-mock-note"].startswith("code takes no parameters, and there are times")
+
+
 def test_an_invalid_read_names_its_parameter() -> None:
     with Mock("kling") as mock:
         reply = mock.call(
