@@ -380,11 +380,12 @@ def read(
 
 
 def _is_hidden(backend: Backend, tenant: Tenant, task: Task) -> bool:
-    """Count a read of a task with scenarios; tell whether it is to find nothing."""
-    is_hidden = scenarios.is_hidden(task)
+    """Tell whether a read of a task with scenarios is to find nothing, and count it if so."""
+    if not scenarios.is_hidden(task):
+        return False
     task.lookups += 1
     backend.store.save(tenant.name, task)
-    return is_hidden
+    return True
 
 
 def _is_gone(contract: Contract, task: Task, now: int) -> bool:

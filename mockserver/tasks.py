@@ -32,7 +32,7 @@ class Task:
     `input` maps pointers to the values that templates read later; `base` is the URL the client used;
     `hooks` are pairs (callback, address); `rules` the rules that its request broke without being refused;
     `scenarios` what it was asked to meet, by name, and `course` the one they give it, empty for the usual one;
-    `lookups` are the reads that asked for a task with scenarios.
+    `lookups` are the reads that asked for it and did not find it.
     """
 
     id: str

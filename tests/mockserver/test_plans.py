@@ -512,6 +512,17 @@ def test_what_a_task_was_asked_to_meet_survives_a_restart(tmp_path: Path) -> Non
     assert (first, later) == (404, [404, 404, 200])
 
 
+def test_only_reads_that_find_nothing_are_counted(tmp_path: Path) -> None:
+    with Mock(store=SqliteStore(tmp_path / "tasks.db")) as mock:
+        made = mock.create(headers={"prefer": "scenario=poll-404-then-ok; reads=2"}).json["clip"]["id"]
+        found = [mock.read(made).status for _ in range(4)]
+        kept = mock.app.backend.store.get("default", made)
+
+    assert [404, 404, 200, 200] == found
+    assert kept is not None
+    assert 2 == kept.lookups
+
+
 def test_moved_by_reads_a_task_keeps_its_course() -> None:
     with Mock(progress="polls", polls_per_step=1) as mock:
         back = mock.create(headers={"prefer": "scenario=status-goes-back"}).json["clip"]["id"]
