@@ -16,7 +16,7 @@ from mockserver.artifacts import MEDIA_TYPE, Artifacts
 from mockserver.callbacks import HttpSender, Outbox, Sender, decoded_secret
 from mockserver.clock import Wall, wall_ms
 from mockserver.events import Events
-from mockserver.faults import CUT, play
+from mockserver.faults import CUT, Patience, play
 from mockserver.log import RequestLog
 from mockserver.pipeline import Pipeline
 from mockserver.plans import read_entry
@@ -133,7 +133,8 @@ class App:
         self.artifacts = Artifacts(max_bytes=settings.media_cache_bytes)
         self.log = request_log or RequestLog(settings.log)
         self.totals: Mapping[str, Costs] = {}
-        self._pipeline = Pipeline(self.backend, self.outbox, self.log)
+        self._patience = Patience()
+        self._pipeline = Pipeline(self.backend, self.outbox, self.log, self._patience)
         self._admin: Any = None
 
     def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -195,7 +196,8 @@ class App:
         self.outbox.start()
 
     def let_go(self) -> None:
-        """End what waits for something to happen, because nothing more will: streams of events, pullers."""
+        """End what waits: answers that take their time, streams of events, pullers."""
+        self._patience.let_go()
         self.events.close()
         self.outbox.let_go()
 
@@ -283,7 +285,7 @@ class App:
                 note="packaged clip: PyAV is not installed (understudy[media]), or does not work",
             )
         if fault.scenarios:
-            await _send_faulty(scope, receive, send, clip.content, headers, fault)
+            await _send_faulty(scope, receive, send, clip.content, headers, fault, self._patience)
             return
         await _send_file(scope, send, clip.content, headers)
 
@@ -298,7 +300,13 @@ def _split_tenant(path: str) -> tuple[str, str]:
 
 
 async def _send_faulty(
-    scope: AsgiScope, receive: Receive, send: Send, content: bytes, headers: HeaderList, fault: ResultFault
+    scope: AsgiScope,
+    receive: Receive,
+    send: Send,
+    content: bytes,
+    headers: HeaderList,
+    fault: ResultFault,
+    patience: Patience,
 ) -> None:
     """Send bytes as the scenarios of their task want it."""
     whole: list[Any] = []
@@ -312,7 +320,7 @@ async def _send_faulty(
     answer.header(b"content-length", str(len(answer.body)).encode())
     answer.header(b"x-mock-scenario", fault.scenarios.encode())
     cut = (scope.get("extensions") or {}).get(CUT)
-    await play(answer, fault.wire, receive, send, cut, is_head=scope["method"] == "HEAD")
+    await play(answer, fault.wire, receive, send, cut, patience, is_head=scope["method"] == "HEAD")
 
 
 async def _send_file(

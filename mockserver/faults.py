@@ -23,8 +23,41 @@ class ConnectionCutError(ConnectionError):
     """The connection ends here, as a scenario wants it; there is nothing to answer."""
 
 
+class Patience:
+    """Those who wait for an answer that takes its time; a server that stops lets go of them."""
+
+    __slots__ = ("_clients",)
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._clients: set[asyncio.Task[None]] = set()
+
+    def let_go(self) -> None:
+        """End every answer that is still to come, as if its client had hung up."""
+        for client in self._clients:
+            client.cancel()
+
+    @contextlib.contextmanager
+    def client(self, receive: Receive) -> Iterator[_Client]:
+        """Watch a client while it is made to wait."""
+        gone = asyncio.get_running_loop().create_task(_hung_up(receive))
+        self._clients.add(gone)
+        try:
+            yield _Client(gone)
+        finally:
+            gone.cancel()
+            self._clients.discard(gone)
+
+
 async def play(
-    answer: Answer, wire: Wire, receive: Receive, send: Send, cut: Cut | None, *, is_head: bool
+    answer: Answer,
+    wire: Wire,
+    receive: Receive,
+    send: Send,
+    cut: Cut | None,
+    patience: Patience,
+    *,
+    is_head: bool,
 ) -> None:
     """Send an answer the way the wire says, until the client hangs up.
 
@@ -36,15 +69,15 @@ async def play(
     if not wire.delay_s and not wire.spread_s:
         await _travel(answer, wire, send, cut, is_head=is_head)
         return
-    with _client(receive) as client:
+    with patience.client(receive) as client:
         if wire.delay_s and await client.is_gone_within(wire.delay_s):
             return
         await _travel(answer, wire, send, cut, client, is_head=is_head)
 
 
-async def until_gone(waiting: Awaitable[None], receive: Receive) -> None:
+async def until_gone(waiting: Awaitable[None], receive: Receive, patience: Patience) -> None:
     """Wait for something, but not longer than the client does."""
-    with _client(receive) as client:
+    with patience.client(receive) as client:
         await client.stays_for(waiting)
 
 
@@ -70,15 +103,6 @@ class _Client:
             other.cancel()
         if other.done():
             other.result()
-
-
-@contextlib.contextmanager
-def _client(receive: Receive) -> Iterator[_Client]:
-    gone = asyncio.get_running_loop().create_task(_hung_up(receive))
-    try:
-        yield _Client(gone)
-    finally:
-        gone.cancel()
 
 
 async def _hung_up(receive: Receive) -> None:

@@ -18,7 +18,7 @@ from mockserver import actions, limits, scenarios
 from mockserver.callbacks import Outbox
 from mockserver.clock import stopwatch
 from mockserver.desks import Desk, Plan, first_headers, prepare, scenario_violation
-from mockserver.faults import CUT, play, until_gone
+from mockserver.faults import CUT, Patience, play, until_gone
 from mockserver.ids import uniform
 from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body, kept_report
 from mockserver.log import RequestLog
@@ -74,8 +74,9 @@ log: Final = logging.getLogger("understudy")
 class Pipeline:
     """Answers requests for the providers of a backend."""
 
-    def __init__(self, backend: Backend, outbox: Outbox, request_log: RequestLog) -> None:
+    def __init__(self, backend: Backend, outbox: Outbox, request_log: RequestLog, patience: Patience) -> None:
         """Prepare everything that does not depend on a request."""
+        self._patience = patience
         self._backend, self._outbox, self._log = backend, outbox, request_log
         self._desks = {name: prepare(contract, backend) for name, contract in backend.contracts.items()}
         self._hosts = {host: desk for desk in self._desks.values() for host in desk.contract.hosts}
@@ -115,7 +116,8 @@ class Pipeline:
         headers_out, out = answer.headers, answer.body
         lot = visit.lot
         if lot is not None and lot.news_s is not None and visit.task is not None:
-            await until_gone(self._outbox.first_news(visit.tenant, visit.task, lot.news_s), receive)
+            news = self._outbox.first_news(visit.tenant, visit.task, lot.news_s)
+            await until_gone(news, receive, self._patience)
         headers_out.append((b"content-length", b"%d" % len(out)))
         if not visit.is_whole or visit.body_fault:
             # The rest of the body is still on its way; it must not be read as the next request.
@@ -127,7 +129,7 @@ class Pipeline:
             wire, is_head = lot.wire, visit.method == "HEAD"
             # The answer may be an hour under way; what was asked is not needed any more, and may be large.
             del visit, lot, body
-            await play(answer, wire, receive, send, cut, is_head=is_head)
+            await play(answer, wire, receive, send, cut, self._patience, is_head=is_head)
             return
         if answer_whole is None or not visit.is_whole or not answer_whole(answer.status, headers_out, sent):
             await send({"type": "http.response.start", "status": answer.status, "headers": headers_out})

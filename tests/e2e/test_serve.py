@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -372,6 +373,27 @@ def test_a_second_signal_waits_for_nobody(half_sent: tuple[Running, socket.socke
 
     assert code == 0
     assert took_s < 1.0
+
+
+def test_answers_that_take_an_hour_do_not_hold_up_the_stop(start: Start) -> None:
+    server = start()
+    request = (
+        "GET /kling/v1/videos/text2video HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        "Authorization: Bearer 0123456789abcdef0123456789abcdef\r\n"
+        "Prefer: scenario={}; seconds=3600\r\n\r\n"
+    )
+    with contextlib.ExitStack() as stack:
+        for scenario in ("latency", "dribble"):
+            link = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            link.sendall(request.format(scenario).encode())
+        # What is answered after them has come after them.
+        while len(server.client.get("/__admin/requests").json()["requests"]) < 2:
+            pass
+
+        code, took_s = server.stop()
+
+    assert code == 0
+    assert took_s < 2
 
 
 def test_a_slow_receiver_does_not_hold_up_the_stop(start: Start) -> None:

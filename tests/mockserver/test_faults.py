@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mockserver.faults import play
+from mockserver.faults import Patience, play
 from mockserver.wire import Answer, Wire
 from tests.mock import HOST, KEY, Mock
 
@@ -101,7 +101,7 @@ def test_a_file_that_comes_in_pieces_is_not_there_twice() -> None:
     with Mock() as mock:
         tracemalloc.start()
         wire = Wire(pieces=1_000, spread_s=3_600)
-        mock.run(play(Answer(200, [], body), wire, receive, send, None, is_head=False))
+        mock.run(play(Answer(200, [], body), wire, receive, send, None, Patience(), is_head=False))
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
@@ -120,7 +120,15 @@ def test_all_pieces_together_are_the_body(size: int, pieces: int) -> None:
     with Mock() as mock:
         wire = Wire(pieces=pieces, spread_s=2)
         mock.run(
-            play(Answer(200, [], body), wire, asyncio.Queue[dict[str, Any]]().get, send, None, is_head=False)
+            play(
+                Answer(200, [], body),
+                wire,
+                asyncio.Queue[dict[str, Any]]().get,
+                send,
+                None,
+                Patience(),
+                is_head=False,
+            )
         )
 
     parts = sent[1:]
