@@ -320,6 +320,8 @@ class Pipeline:
         asked = wishes_of_header(preferred, lot.notes)
         if TOKEN in visit.body:
             asked += wishes_of_text(visit.body, lot.notes)
+        # One that cannot be understood asks for itself as well, and leaves a note.
+        is_own = bool(asked or lot.notes)
         where = f"{visit.account} {visit.method} {visit.path}"
         for wish in asked:
             why_not = scenarios.obstacle(wish.scenario, contract, operation)
@@ -327,7 +329,7 @@ class Pipeline:
                 lot.take(wish, why_not)
             else:
                 lot.notes.append(f"{wish.scenario.name} was not applied: after and times leave this one out")
-        if asked or plan.is_idle:
+        if is_own or plan.is_idle:
             return
         body = lazy_body(visit.body, orjson.loads)
         for wish in plan.planned(contract, operation, visit.account, body):

@@ -288,6 +288,8 @@ def test_a_request_that_asks_for_itself_is_not_matched_against_the_plan() -> Non
         plan(mock, {"scenario": "rate-limited", "times": 1})
 
         assert asked(mock, "scenario=success").status == 200
+        assert asked(mock, "scenario=sucess").status == 200
+        assert mock.create(prompt="[[scenario:sucess]]").status == 200
         assert mock.create().status == 429
 
 
