@@ -332,7 +332,7 @@ def body_json(body: bytes) -> Json:
 
 
 def shown_text(text: str) -> str:
-    """Return a text that is no JSON without what is secret in its URLs, its parameters, and its members if it has some.
+    """Return a text that is no JSON without what is secret in its URLs, parameters and members.
 
     >>> shown_text('{"api_key": "abc", "prompt": "A kite",}')
     '{"api_key": "[redacted]", "prompt": "A kite",}'
