@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,9 +43,16 @@ async def get_account(control: Control, tenant: Tenant, request: Request) -> Res
     return ok(_account(control, tenant, name))
 
 
+def _check_balance(value: Any) -> None:
+    """Raise ProblemError for a balance that is given in two ways."""
+    limits = value.get("limits") if isinstance(value, dict) and "balance" in value else None
+    if isinstance(limits, dict) and "credits" in limits:
+        raise ProblemError(400, "Not valid", "balance and limits.credits say the same; send either")
+
+
 async def change_account(control: Control, tenant: Tenant, request: Request) -> Response:
     """Answer PATCH /accounts/{id}."""
-    asked = await read_json(request, "AccountChange")
+    asked = await read_json(request, "AccountChange", first=_check_balance)
     name = request.path_params["id"]
     _check_provider(control, name)
     if not name.partition(":")[2] or len(name) > LONGEST_NAME:
@@ -54,10 +61,6 @@ async def change_account(control: Control, tenant: Tenant, request: Request) -> 
         )
     given = dict(asked.get("limits", {}))
     if "balance" in asked:
-        if "credits" in given:
-            raise ProblemError(
-                409, "One number twice", "balance and limits.credits say the same; send either"
-            )
         balance = asked["balance"]
         account = _settled(control, tenant, name)
         given["credits"] = None if balance is None else round(balance + account.spent, 8)

@@ -419,7 +419,7 @@ def test_the_json_log_is_one_object_a_line(start: Start) -> None:
     assert second["rules"] == ["kling.prompt.text"] or second["rules"][0].startswith("kling.")
 
 
-def test_no_log_means_the_greeting_alone(start: Start) -> None:
+def test_no_log_means_the_greeting_and_at_the_end_the_costs_alone(start: Start) -> None:
     server = start("--log", "off")
     greeting = server.output
 
@@ -427,7 +427,10 @@ def test_no_log_means_the_greeting_alone(start: Start) -> None:
     code, _ = server.stop()
 
     assert code == 0
-    assert server.output == greeting
+    assert server.output.startswith(greeting)
+    rest = server.output.removeprefix(greeting).strip()
+    assert rest.startswith("What these tasks would have cost:")
+    assert len(rest.splitlines()) == 4
 
 
 def test_no_key_stands_in_the_log(start: Start) -> None:

@@ -205,7 +205,7 @@ def test_only_accounts_there_can_be_are_changed(mock: Mock, name: str, status: i
 def test_one_number_is_not_said_twice(mock: Mock) -> None:
     account = account_of(mock, mock.clip())
 
-    told = change(mock, account, {"balance": 1, "limits": {"credits": 1}}, status=409)
+    told = change(mock, account, {"balance": 1, "limits": {"credits": 1}}, status=400)
 
     assert "balance and limits.credits say the same; send either" == told["detail"]
     assert 20 == shown(mock, account)["wallet"]["opening"]

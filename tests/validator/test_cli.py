@@ -746,7 +746,7 @@ def offered(line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offers"),
     [
-        ("understudy ", ["serve", *COMMANDS, "completion"]),
+        ("understudy ", ["serve", "status", "tail", "forward", "scenarios", *COMMANDS, "completion"]),
         ("understudy ev", ["evidence"]),
         ("understudy lint --fo", ["--form", "--format"]),
         ("understudy lint --format ", ["text", "json"]),
