@@ -112,6 +112,10 @@ class Settings:
             raise SettingError(f"polls per step {self.polls_per_step}: must be at least 1")
         if self.progress not in get_args(Progress):
             raise SettingError(f"progress '{self.progress}': write time, polls or manual")
+        token = self.admin_token
+        if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
+            what = "is empty" if not token else "has characters that no header carries"
+            raise SettingError(f"admin-token: it {what}; write printable ASCII without blanks")
         if not self.is_loopback and not self.admin_token:
             raise SettingError(
                 f"host {self.host} can be reached by others: give --admin-token, so that they cannot steer the server"
