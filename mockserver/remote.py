@@ -43,8 +43,8 @@ class Remote:
         """Speak to the server with this URL; raises RemoteError for none, or a token that cannot be sent."""
         self.server = server.rstrip("/")
         self._parts = _parts(self.server)
-        if token and not _is_plain(token):
-            raise RemoteError("the token cannot be sent: a header takes printable ASCII without blanks")
+        if not (token.isascii() and token.isprintable()):
+            raise RemoteError("the token cannot be sent: a header carries printable ASCII only")
         prefix = f"/t/{quote(tenant, safe='')}" if tenant else ""
         self._path = f"{self._parts.path.rstrip('/')}{prefix}/__admin"
         self._headers = {"X-Admin-Token": token} if token else {}

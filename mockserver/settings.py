@@ -113,10 +113,12 @@ class Settings:
         if self.progress not in get_args(Progress):
             raise SettingError(f"progress '{self.progress}': write time, polls or manual")
         token = self.admin_token
-        if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
-            what = "is empty" if not token else "has characters that no header carries"
-            raise SettingError(f"admin-token: it {what}; write printable ASCII without blanks")
-        if not self.is_loopback and not self.admin_token:
+        if token is not None and not (token.isascii() and token.isprintable() and token == token.strip()):
+            raise SettingError("admin-token: a header carries printable ASCII only, without blanks around it")
+        if token == "" and self.is_loopback:
+            # What a shell makes of a variable that is not set.
+            raise SettingError("admin-token: it is empty; leave the option out to ask for none")
+        if not self.is_loopback and not token:
             raise SettingError(
                 f"host {self.host} can be reached by others: give --admin-token, so that they cannot steer the server"
             )
