@@ -850,10 +850,19 @@ class SqliteStore:
         return None if row is None else _load_delivery(*row)
 
     def deliveries(self, tenant: str) -> Iterator[Delivery]:
-        rows = self._db.execute(
-            "SELECT record, body FROM delivery WHERE tenant=? ORDER BY number DESC", (tenant,)
-        ).fetchall()
-        return (_load_delivery(record, body) for record, body in rows)
+        number = 1 << 62
+        while True:
+            # A piece at a time: all of them may be as large as a ledger may be, and often one is asked for.
+            rows = self._db.execute(
+                "SELECT number, record, body FROM delivery WHERE tenant=? AND number<?"
+                " ORDER BY number DESC LIMIT 200",
+                (tenant, number),
+            ).fetchall()
+            for _, record, body in rows:
+                yield _load_delivery(record, body)
+            if len(rows) < 200:
+                return
+            number = rows[-1][0]
 
     def open_deliveries(self, tenant: str) -> list[Delivery]:
         rows = self._db.execute(

@@ -7,6 +7,7 @@ import gc
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -401,6 +402,31 @@ def test_deliveries_are_numbered_in_their_tenant(store: Store) -> None:
     assert other.number == 1
     assert [one.id for one in store.deliveries("default")] == ["c", "b", "a"]
     assert list(store.deliveries("nobody")) == []
+
+
+def test_all_deliveries_of_a_tenant_come_newest_first(store: Store) -> None:
+    for index in range(401):
+        store.add_delivery("default", delivery(f"d{index}"))
+        store.add_delivery("other", delivery(f"o{index}"))
+
+    assert [f"d{index}" for index in reversed(range(401))] == [one.id for one in store.deliveries("default")]
+
+
+def test_the_newest_delivery_of_a_file_is_read_without_the_others(file: Path) -> None:
+    made = SqliteStore(str(file))
+    for index in range(401):
+        made.add_delivery("default", delivery(f"d{index}", body=b"x" * 1_000))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        newest = next(iter(made.deliveries("default")))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        made.close()
+
+    assert "d400" == newest.id
+    assert most < 350_000
 
 
 def test_a_delivery_is_found_as_it_was_saved(store: Store) -> None:
