@@ -76,6 +76,8 @@ def _painter() -> Paint:
     is_coloured = not os.environ.get("NO_COLOR") and (
         bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
     )
+    # Otherwise colours are taken out again where it is no terminal.
+    click.get_current_context().color = is_coloured or None
     return lambda text, colour: f"\x1b[{colour}m{text}\x1b[0m" if is_coloured and text else text
 
 

@@ -120,6 +120,14 @@ def test_status_shows_what_there_is(world: World) -> None:
         assert re.search(line, done.stdout), (line, done.stdout)
 
 
+@pytest.mark.parametrize(
+    ("env", "is_coloured"),
+    [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours_can_be_asked_for_and_refused(world: World, env: dict[str, str], is_coloured: bool) -> None:
+    assert is_coloured == ("\x1b[1m" in call("status", *at(world), env=env).stdout)
+
+
 def test_status_is_json_for_a_script(world: World) -> None:
     seen = json.loads(call("status", "--json", *at(world)).stdout)
 

@@ -1017,6 +1017,19 @@ def test_every_answer_is_json_that_can_be_read_again(mock: Mock) -> None:
         assert orjson.loads(orjson.dumps(one)) == one
 
 
+@pytest.mark.parametrize(("method", "path"), [("DELETE", "/requests"), ("POST", "/reset")])
+def test_what_was_emptied_on_purpose_is_not_counted_as_dropped(method: str, path: str) -> None:
+    with Mock(log="off", journal_entries=2) as mock:
+        for _ in range(3):
+            mock.clip()
+        assert 1 == call(mock, "GET", "/gauges").json["journal"]["dropped"]
+
+        call(mock, method, path)
+
+        journal = call(mock, "GET", "/gauges").json["journal"]
+        assert (0, 0, 0) == (journal["kept"], journal["dropped"], journal["bytes"])
+
+
 # --- stores of other providers ----------------------------------------------------------------------------
 
 
