@@ -467,15 +467,18 @@ class Outbox:
         """Hand out the next delivery, waiting for one so many real seconds; None where there is none.
 
         What is due, in order; and where the server sends itself, what reached nobody.  A tenant that begins again
-        meanwhile has none.
+        meanwhile has none; and whoever waited for what is due is told at once when the server sends it again.
         """
         lanes = self._lanes(tenant)
+        has_pulled = lanes.mode == "pull"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while not self._is_stopping and self._tenants.get(tenant.name) is lanes:
                     lanes.news.clear()
                     found = self._next_for_pull(tenant, lanes)
                     if found is None:
+                        if has_pulled and lanes.mode == "push":
+                            return None
                         await lanes.news.wait()
                         continue
                     handout = self._hand_out(tenant, lanes, found)

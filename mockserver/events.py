@@ -313,8 +313,8 @@ class Events:
         entered = [entry for entry in task.timeline if entry[0] <= elapsed]
         known = watch.told.get(task.id)
         told = known[0] if known is not None else sum(task.created + at < since for at, _ in entered)
-        contract = self._backend.contracts.get(task.provider)
-        lifecycle = contract.operations[task.operation].lifecycle if contract is not None else None
+        operation = self._backend.operation_of(task)
+        lifecycle = operation.lifecycle if operation is not None else None
         for at, state in entered[told:]:
             self._tell(
                 tenant.name,

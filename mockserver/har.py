@@ -12,7 +12,20 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from mockserver.journal import Cut, Exchange, headers_json, shown_url, target_of
+import orjson
+
+from mockserver.journal import (
+    REDACTED,
+    Cut,
+    Exchange,
+    headers_json,
+    is_secret_name,
+    shown_text,
+    shown_url,
+    size_of,
+    target_of,
+    without_secrets,
+)
 from validator.contract.expressions import Json, iso
 
 HTTP: Final = "HTTP/1.1"
@@ -53,11 +66,11 @@ def _request(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json]:
         "cookies": [],
         "headers": _named(headers),
         "queryString": _named(
-            (name, shown_url(value))
+            (name, REDACTED if is_secret_name(name) else shown_url(value))
             for name, value in parse_qsl(query, keep_blank_values=True, errors="replace")
         ),
         "headersSize": -1,
-        "bodySize": _size(exchange.body),
+        "bodySize": size_of(exchange.body),
     }
     if exchange.body:
         out["postData"] = {"mimeType": known.get("content-type", ""), **_text(exchange.body)}
@@ -74,13 +87,13 @@ def _response(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json]:
         "cookies": [],
         "headers": _named(headers),
         "content": {
-            "size": _size(exchange.answer),
+            "size": size_of(exchange.answer),
             "mimeType": known.get("content-type", ""),
             **_text(exchange.answer),
         },
         "redirectURL": "",
         "headersSize": -1,
-        "bodySize": _size(exchange.answer),
+        "bodySize": size_of(exchange.answer),
     }
 
 
@@ -88,18 +101,21 @@ def _named(pairs: Iterable[Sequence[str]]) -> list[Json]:
     return [{"name": name, "value": value} for name, value in pairs]
 
 
-def _size(body: bytes) -> int:
-    return body.size_bytes if isinstance(body, Cut) else len(body)
-
-
 def _text(body: bytes) -> Mapping[str, Any]:
     """Return a body as text, as Base64 where it is none, or the sentence that says that it is not there."""
     if isinstance(body, Cut):
         return {"text": "", "comment": f"left out: {body.size_bytes:,} bytes are more than the journal keeps"}
     try:
-        return {"text": shown_url(body.decode())}
+        text = body.decode()
     except UnicodeDecodeError:
         return {"text": base64.b64encode(body).decode(), "encoding": "base64"}
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {"text": shown_text(text)}
+    shown = without_secrets(value)
+    # As it came where nothing in it is secret: its blanks, its numbers, and names that were given twice.
+    return {"text": shown_text(text) if shown == value else orjson.dumps(shown).decode()}
 
 
 def _phrase(status: int) -> str:

@@ -20,11 +20,14 @@ from validator.report import Report, Violation, report_json, size_text
 from validator.request import repeated
 
 REDACTED: Final = "[redacted]"
-_USER: Final = re.compile(r"(?<=://)[^/?#@\s\"]+@")
-"""User name and password in a URL (RFC 3986, 3.2.1)."""
+_USER: Final = re.compile(r"(?:(?<=://)|(?<=:\\/\\/))[^/?#@\s\"]+@")
+"""User name and password in a URL (RFC 3986, 3.2.1), also one whose slashes are escaped in a JSON text."""
 
-_PARAMETER: Final = re.compile(r"([?&;#])([^=?&;#\s\"]{1,100})=([^&;#\s\"]+)")
-"""A parameter of a query, or of the part behind `#` where some put what the server must not see."""
+_PARAMETER: Final = re.compile(r"(^|[?&;#\s])([^=?&;#\s\"]{1,100})=([^&;#\s\"]+)")
+"""A parameter of a query or of a form, or of the part behind `#` where some put what the server must not see."""
+
+_MEMBER: Final = re.compile(r"\"([^\"\\]{1,100})\"(\s*:\s*\")((?:[^\"\\]|\\.)+)", re.DOTALL)
+"""A member in a text that was to be JSON and is none, or no more."""
 
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SECRET_WORDS: Final = frozenset(
@@ -37,8 +40,14 @@ _SECRET_WORDS: Final = frozenset(
 _SECRET_ENDS: Final = ("key", "password", "secret", "signature", "token")
 
 _ALWAYS: Final = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie", "x-admin-token"))
+_NEVER: Final = frozenset(("idempotency-key", "x-idempotency-key", "sec-websocket-key"))
+"""Headers whose names sound like a credential and that hold none."""
+
 _LONGEST_TEXT: Final = 2_000
 """Characters of one string in a body that the journal shows; pictures are longer and say nothing."""
+
+DEEPEST: Final = 100
+"""Levels of a body that are shown."""
 
 LARGE_BODY: Final = 16_384
 """Bytes of a body that are kept as they are."""
@@ -143,9 +152,10 @@ class Journal:
         self.dropped += 1
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, which was asked for: nothing counts as dropped."""
         while self._entries:
             self.drop_oldest()
+        self.dropped = 0
 
     def close(self) -> None:
         """Forget everything, and leave the budget."""
@@ -180,18 +190,27 @@ class Cut(bytes):
     size_bytes: int
 
 
+def size_of(body: bytes) -> int:
+    """Return the size that a body had, whatever is kept of it."""
+    return body.size_bytes if isinstance(body, Cut) else len(body)
+
+
 def kept_body(body: bytes) -> bytes:
     """Return what the journal keeps of a body: all of a small one, a large one with its long texts cut."""
     if len(body) <= LARGE_BODY:
         return body
     if body.count(b",") > LARGE_BODY:
         # Many small parts, which would not fit anyway, and take fifty times their size to read.
-        return body[:_LONGEST_TEXT]
+        return _cut(body[:_LONGEST_TEXT], len(body))
     try:
-        kept = Cut(orjson.dumps(_shortened(orjson.loads(body)))[:LARGE_BODY])
+        return _cut(orjson.dumps(_shortened(orjson.loads(body)))[:LARGE_BODY], len(body))
     except orjson.JSONDecodeError:
-        kept = Cut(body[:_LONGEST_TEXT])
-    kept.size_bytes = len(body)
+        return _cut(body[:_LONGEST_TEXT], len(body))
+
+
+def _cut(part: bytes, size_bytes: int) -> Cut:
+    kept = Cut(part)
+    kept.size_bytes = size_bytes
     return kept
 
 
@@ -247,8 +266,9 @@ def _report(exchange: Exchange) -> dict[str, Json]:
     """
     out = report_json(exchange.report)
     for violation in out["violations"]:
-        if "found" in violation:
-            violation["found"] = shown_url(violation["found"])
+        for name in ("found", "message"):
+            if name in violation:
+                violation[name] = shown_url(violation[name])
     out["unchecked"] += repeated(exchange.body)
     return out
 
@@ -285,12 +305,18 @@ def is_secret_name(name: str) -> bool:
     return not _SECRET_WORDS.isdisjoint(words) or any(word.endswith(_SECRET_ENDS) for word in words)
 
 
+def is_secret_header(name: str, secrets: frozenset[str]) -> bool:
+    """Tell whether a header, by its lower-case name, holds a credential: a provider's, or one meant for another."""
+    return name in secrets or (name not in _NEVER and is_secret_name(name))
+
+
 def headers_json(headers: Iterable[tuple[bytes, bytes]], secrets: frozenset[str]) -> list[list[str]]:
     """Return headers as pairs, the values of secret ones replaced."""
     out = []
     for name, value in headers:
         text = name.decode("latin-1").lower()
-        out.append([text, REDACTED if text in secrets else shown_url(value.decode("latin-1"))])
+        shown = REDACTED if is_secret_header(text, secrets) else shown_url(value.decode("latin-1"))
+        out.append([text, shown])
     return out
 
 
@@ -302,19 +328,52 @@ def body_json(body: bytes) -> Json:
         # Not the body itself: the codec takes no subclass of bytes.
         return _shortened(orjson.loads(memoryview(body)))
     except orjson.JSONDecodeError:
-        return _short_text(body[: _LONGEST_TEXT * 4].decode("utf-8", "replace"), len(body))
+        # Four bytes a character at most.
+        return _short_text(shown_text(body[: _LONGEST_TEXT * 4].decode("utf-8", "replace")), size_of(body))
+
+
+def shown_text(text: str) -> str:
+    """Return a text that is no JSON without what is secret in its URLs, parameters and members.
+
+    >>> shown_text('{"api_key": "abc", "prompt": "A kite",}')
+    '{"api_key": "[redacted]", "prompt": "A kite",}'
+    """
+    return shown_url(_MEMBER.sub(_shown_member, text) if '"' in text else text)
+
+
+def _shown_member(match: re.Match[str]) -> str:
+    name, colon, _ = match.groups()
+    return f'"{name}"{colon}{REDACTED}' if is_secret_name(name) else match[0]
+
+
+def without_secrets(value: Any, depth: int = 0) -> Any:
+    """Return a JSON value whole, but for what is secret in it."""
+    if isinstance(value, str):
+        return shown_url(value)
+    if depth > DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        return {
+            name: REDACTED if _is_secret_member(name, member) else without_secrets(member, depth + 1)
+            for name, member in value.items()
+        }
+    if isinstance(value, list):
+        return [without_secrets(item, depth + 1) for item in value]
+    return value
+
+
+def _is_secret_member(name: str, member: Any) -> bool:
+    return isinstance(member, str) and bool(member) and is_secret_name(name)
 
 
 def _shortened(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return _short_text(value, len(value))
-    if depth > 100:
+    if depth > DEEPEST:
         return "…"
     if isinstance(value, Mapping):
         return {
-            name: REDACTED
-            if isinstance(member, str) and member and is_secret_name(name)
-            else _shortened(member, depth + 1)
+            name: REDACTED if _is_secret_member(name, member) else _shortened(member, depth + 1)
             for name, member in value.items()
         }
     if isinstance(value, list):
@@ -325,4 +384,5 @@ def _shortened(value: Any, depth: int = 0) -> Any:
 def _short_text(text: str, length: int) -> str:
     if length <= _LONGEST_TEXT:
         return shown_url(text)
-    return f"{text[:100]}… ({size_text(length)})"
+    # Not cut first: what a secret is ends behind it.
+    return f"{shown_url(text[:_LONGEST_TEXT])[:100]}… ({size_text(length)})"

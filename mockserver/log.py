@@ -9,6 +9,7 @@ from typing import Any, Final, TextIO
 import orjson
 
 from mockserver.clock import wall_ms
+from mockserver.journal import shown_url
 from validator.contract.expressions import iso
 
 _EVERY_S: Final = 0.02
@@ -42,7 +43,7 @@ class RequestLog:
         """Add a line; it is written within a fiftieth of a second."""
         if not self.is_on:
             return
-        at = iso(wall_ms())
+        at, target = iso(wall_ms()), shown_url(target)
         known: dict[str, Any] = {"at": at, "tenant": tenant, "method": method, "target": target}
         known |= {"status": status, "took_us": took_us, "operation": operation, "task": task}
         known |= {"rules": rules, "note": note}

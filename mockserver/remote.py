@@ -13,9 +13,11 @@ import http.client
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
+
+from mockserver.journal import shown_url
 
 PATIENCE_S: Final = 10.0
 """Seconds to wait for an answer that is not waited for on purpose."""
@@ -38,15 +40,20 @@ class Remote:
     """The control plane of one tenant of a server."""
 
     def __init__(self, server: str, *, tenant: str = "", token: str = "") -> None:
-        """Speak to the server with this URL; raises RemoteError for one that is none."""
+        """Speak to the server with this URL; raises RemoteError for none, or a token that cannot be sent."""
         self.server = server.rstrip("/")
         self._parts = _parts(self.server)
-        prefix = f"/t/{tenant}" if tenant else ""
+        if not (token.isascii() and token.isprintable()):
+            raise RemoteError("the token cannot be sent: a header carries printable ASCII only")
+        prefix = f"/t/{quote(tenant, safe='')}" if tenant else ""
         self._path = f"{self._parts.path.rstrip('/')}{prefix}/__admin"
         self._headers = {"X-Admin-Token": token} if token else {}
 
-    def call(self, method: str, path: str, value: Any = None, *, wait_s: float = 0.0) -> Any:
-        """Return the JSON of an answer, None where there is none.  Raises RemoteError."""
+    def call(self, method: str, path: str, value: Any = None, *, has: str, wait_s: float = 0.0) -> Any:
+        """Return the JSON of an answer, None where there is none.  Raises RemoteError.
+
+        `has` is a member that it has, by which we know that it comes from one of ours.
+        """
         connection = _connection(self._parts, PATIENCE_S + wait_s)
         body = None if value is None else orjson.dumps(value)
         headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
@@ -58,12 +65,17 @@ class Remote:
             raise self._gone(error) from None
         finally:
             connection.close()
-        if answer.status >= 400:
+        if answer.status >= 300:
             raise self._refused(answer.status, content)
+        if answer.status == 204:
+            return None
         try:
-            return orjson.loads(content) if content else None
+            found = orjson.loads(content)
         except orjson.JSONDecodeError:
-            raise RemoteError(f"{self.server} answers, but it is no understudy") from None
+            found = None
+        if not isinstance(found, dict) or has not in found:
+            raise self._foreign()
+        return found
 
     def events(self, *, of: str, after: str) -> Iterator[tuple[str, str, Any]]:
         """Yield (id, kind, data) of what happens, from an id on, until the stream ends.  Raises RemoteError."""
@@ -74,16 +86,21 @@ class Remote:
                 "GET", target, headers=self._headers | ({"Last-Event-ID": after} if after else {})
             )
             answer = connection.getresponse()
-            if answer.status >= 400:
+            if answer.status >= 300:
                 raise self._refused(answer.status, answer.read())
             if answer.getheader("content-type", "").partition(";")[0] != "text/event-stream":
-                raise RemoteError(f"{self.server} answers, but it is no understudy")
+                raise self._foreign()
             yield "", "open", None
             yield from _messages(answer)
+        except orjson.JSONDecodeError:
+            raise self._foreign() from None
         except _CAME_BETWEEN as error:
             raise self._gone(error) from None
         finally:
             connection.close()
+
+    def _foreign(self) -> RemoteError:
+        return RemoteError(f"{self.server} answers, but it is no understudy")
 
     def _gone(self, error: Exception) -> GoneError:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -149,14 +166,26 @@ def check_url(url: str) -> None:
 
 
 def _parts(url: str) -> Any:
+    shown = shown_url(url)[:80]
     try:
         parts = urlsplit(url)
         port = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
-        raise RemoteError(f"'{url[:80]}' is no URL") from None
+        raise RemoteError(f"'{shown}' is no URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise RemoteError(f"'{url[:80]}' is no URL; write it like http://127.0.0.1:3000/hook")
+        raise RemoteError(f"'{shown}' is no URL; write it like http://127.0.0.1:3000/hook")
+    if parts.username is not None:
+        raise RemoteError(f"'{shown}' has a user name in it, which is not sent; leave it out")
+    # A host may have letters of all scripts.
+    if not all(_is_plain(part) for part in (parts.path, parts.query, parts.hostname.encode("idna").decode())):
+        raise RemoteError(f"'{shown}' has blanks or letters that a URL takes percent-encoded only")
     return parts
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a text is printable ASCII without blanks."""
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def _connection(parts: Any, timeout_s: float) -> http.client.HTTPConnection:

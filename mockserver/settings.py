@@ -112,7 +112,13 @@ class Settings:
             raise SettingError(f"polls per step {self.polls_per_step}: must be at least 1")
         if self.progress not in get_args(Progress):
             raise SettingError(f"progress '{self.progress}': write time, polls or manual")
-        if not self.is_loopback and not self.admin_token:
+        token = self.admin_token
+        if token is not None and not (token.isascii() and token.isprintable() and token == token.strip()):
+            raise SettingError("admin-token: a header carries printable ASCII only, without blanks around it")
+        if token == "" and self.is_loopback:
+            # What a shell makes of a variable that is not set.
+            raise SettingError("admin-token: it is empty; leave the option out to ask for none")
+        if not self.is_loopback and not token:
             raise SettingError(
                 f"host {self.host} can be reached by others: give --admin-token, so that they cannot steer the server"
             )

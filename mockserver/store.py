@@ -13,7 +13,7 @@ import asyncio
 import heapq
 import sqlite3
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from operator import itemgetter
@@ -30,6 +30,9 @@ LEDGER_ENTRIES: Final = 10_000
 
 LEDGER_BYTES: Final = 64 * 1024 * 1024
 """Bytes that the finished deliveries of a tenant may take; past it the oldest go as well."""
+
+MOST_IDLE: Final = 100_000
+"""Accounts that are remembered; past it those go that never had a task: any key there is makes one by asking."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,11 @@ class Account:
     def spent(self) -> float:
         """Return what is taken and what is reserved."""
         return round(self.used + self.reserved, 8)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether it never had a task."""
+        return not (self.open or self.used or self.succeeded or self.failed or self.canceled)
 
     def hold(self, task: Task) -> None:
         """Book a task that was made: its price is reserved, or taken where it is taken at once."""
@@ -121,7 +129,7 @@ class Store(Protocol):
         """Return when the account's oldest task of an operation was created, None where it has none."""
 
     def account(self, tenant: str, account: str, now: int) -> Account:
-        """Return an account, opened at this time if it is new."""
+        """Return an account, opened at this time if it is new, at the expense of others without a task."""
 
     def accounts(self, tenant: str) -> Mapping[str, Account]:
         """Return the tenant's accounts by their name."""
@@ -256,6 +264,7 @@ class MemoryStore:
         self._quotas: dict[str, dict[str, Mapping[str, float]]] = {}
         self._horizons: dict[str, int] = {}
         self._count = 0
+        self._made, self._room = 0, MOST_IDLE
 
     def _tenant(self, name: str) -> _Tenant:
         tenant = self._tenants.get(name)
@@ -327,6 +336,10 @@ class MemoryStore:
         accounts = self._tenant(tenant).accounts
         found = accounts.get(account)
         if found is None:
+            self._made += 1
+            if self._made > self._room:
+                left = _drop_idle([held.accounts for held in self._tenants.values()])
+                self._made, self._room = left + 1, max(MOST_IDLE, 2 * left)
             found = accounts[account] = Account(opened=now)
         return found
 
@@ -426,6 +439,16 @@ def _drop_oldest(held: _Tenant) -> None:
         del held.of_task[delivery.task_id]
 
 
+def _drop_idle(tenants: Iterable[dict[str, Account]]) -> int:
+    """Forget accounts that never had a task, and return how many are left."""
+    left = 0
+    for accounts in tenants:
+        for name in [name for name, account in accounts.items() if account.is_idle]:
+            del accounts[name]
+        left += len(accounts)
+    return left
+
+
 # --- SQLite -----------------------------------------------------------------------------------------------
 
 _SCHEMA: Final = """
@@ -507,6 +530,8 @@ class SqliteStore:
         self._count: int = self._db.execute("SELECT count(*) FROM task").fetchone()[0]
         self._places: dict[tuple[str, str, str], int] = {}
         self._accounts: dict[str, dict[str, Account]] = {}
+        self._made: int = self._db.execute("SELECT count(*) FROM account").fetchone()[0]
+        self._room = MOST_IDLE
         self._known_whole: set[str] = set()
         self._is_open = False
         self._lost = ""
@@ -733,6 +758,9 @@ class SqliteStore:
             (tenant, account),
         ).fetchone()
         if row is None:
+            self._made += 1
+            if self._made > self._room:
+                self._forget_idle()
             self._write(
                 "INSERT INTO account (tenant, account, opened, used) VALUES (?, ?, ?, 0)",
                 (tenant, account, now),
@@ -749,6 +777,15 @@ class SqliteStore:
             held.reserved = round(sum(task.price or 0.0 for task in tasks if not task.is_charged), 8)
         accounts[account] = held
         return held
+
+    def _forget_idle(self) -> None:
+        _drop_idle(self._accounts.values())
+        self._write(
+            "DELETE FROM account WHERE used=0 AND succeeded=0 AND failed=0 AND canceled=0 AND NOT EXISTS"
+            " (SELECT 1 FROM task WHERE task.tenant=account.tenant AND task.account=account.account AND is_open)"
+        )
+        (left,) = self._db.execute("SELECT count(*) FROM account").fetchone()
+        self._made, self._room = left + 1, max(MOST_IDLE, 2 * left)
 
     def accounts(self, tenant: str) -> Mapping[str, Account]:
         if tenant not in self._known_whole:
@@ -850,10 +887,19 @@ class SqliteStore:
         return None if row is None else _load_delivery(*row)
 
     def deliveries(self, tenant: str) -> Iterator[Delivery]:
-        rows = self._db.execute(
-            "SELECT record, body FROM delivery WHERE tenant=? ORDER BY number DESC", (tenant,)
-        ).fetchall()
-        return (_load_delivery(record, body) for record, body in rows)
+        number = 1 << 62
+        while True:
+            # A piece at a time: all of them may be as large as a ledger may be, and often one is asked for.
+            rows = self._db.execute(
+                "SELECT number, record, body FROM delivery WHERE tenant=? AND number<?"
+                " ORDER BY number DESC LIMIT 200",
+                (tenant, number),
+            ).fetchall()
+            for _, record, body in rows:
+                yield _load_delivery(record, body)
+            if len(rows) < 200:
+                return
+            number = rows[-1][0]
 
     def open_deliveries(self, tenant: str) -> list[Delivery]:
         rows = self._db.execute(

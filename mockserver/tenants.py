@@ -17,7 +17,7 @@ from mockserver.settings import Settings
 from mockserver.store import ClockState, Store
 from mockserver.tasks import Task
 from mockserver.wallets import Wallets, provider_of
-from validator.contract.model import Contract, Identifier
+from validator.contract.model import Contract, Identifier, Operation
 
 DEFAULT_TENANT: Final = "default"
 BUDGET: Final = "budget"
@@ -140,6 +140,15 @@ class Backend:
         made = self.tenants[name] = self._make(name)
         self.save_clock(made)
         return made
+
+    def operation_of(self, task: Task) -> Operation | None:
+        """Return what made a task; None where a store remembers one that no spec served now can tell of."""
+        contract = self.contracts.get(task.provider)
+        operation = contract.operations.get(task.operation) if contract is not None else None
+        if operation is None or operation.lifecycle is None:
+            return None
+        states = operation.lifecycle.states
+        return operation if all(state in states for _, state in task.timeline) else None
 
     def times(self) -> Mapping[str, int]:
         """Return what the clock of each tenant shows."""

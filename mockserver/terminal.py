@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 import orjson
 
+from mockserver.journal import shown_url
 from mockserver.remote import GoneError, Remote, RemoteError, check_url, deliver, headers_of
 from mockserver.settings import DEFAULT_PORT
 from validator.options import CLEAN, Command
@@ -75,14 +76,18 @@ def _painter() -> Paint:
     is_coloured = not os.environ.get("NO_COLOR") and (
         bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
     )
+    # Otherwise colours are taken out again where it is no terminal.
+    click.get_current_context().color = is_coloured or None
     return lambda text, colour: f"\x1b[{colour}m{text}\x1b[0m" if is_coloured and text else text
 
 
 def _run(name: str, body: Callable[[], None]) -> int:
     """Run a command until it is done or stopped; without a server it ends with a sentence."""
     if threading.current_thread() is threading.main_thread():
-        # Whoever is told to stop tidies up as for Ctrl+C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Whoever is told to stop tidies up as for Ctrl+C, also when the terminal is closed; not behind nohup.
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler)
     try:
         body()
     except KeyboardInterrupt:
@@ -121,10 +126,10 @@ def status(server: str, tenant: str, token: str, watch: bool, is_json: bool) -> 
         remote, paint = Remote(server, tenant=tenant, token=token), _painter()
         while True:
             seen = {
-                "health": remote.call("GET", "/health"),
-                "providers": remote.call("GET", "/providers")["providers"],
-                "tenants": remote.call("GET", "/tenants?limit=20"),
-                "gauges": remote.call("GET", "/gauges"),
+                "health": remote.call("GET", "/health", has="version"),
+                "providers": remote.call("GET", "/providers", has="providers")["providers"],
+                "tenants": remote.call("GET", "/tenants?limit=20", has="tenants"),
+                "gauges": remote.call("GET", "/gauges", has="ledger"),
             }
             if is_json:
                 text = orjson.dumps(seen, option=0 if watch else orjson.OPT_INDENT_2).decode()
@@ -241,7 +246,7 @@ def tail(
 
 
 def _check_provider(remote: Remote, provider: str) -> None:
-    known = [one["id"] for one in remote.call("GET", "/providers")["providers"]]
+    known = [one["id"] for one in remote.call("GET", "/providers", has="providers")["providers"]]
     if provider not in known:
         raise click.BadParameter(f"the server serves {', '.join(known)}", param_hint="--provider")
 
@@ -346,14 +351,14 @@ def forward(url: str, server: str, tenant: str, token: str) -> int:
     def pull() -> None:
         check_url(url)
         remote, paint = Remote(server, tenant=tenant, token=token), _painter()
-        remote.call("PUT", "/deliveries/mode", {"mode": "pull"})
-        _say(f"callbacks of {remote.server} go to {url}; Ctrl+C ends it")
+        remote.call("PUT", "/deliveries/mode", {"mode": "pull"}, has="mode")
+        _say(f"callbacks of {remote.server} go to {shown_url(url)}; Ctrl+C ends it")
         try:
             _forward(remote, url, paint)
         finally:
             # Whoever comes next should not wait for a puller that is gone.
             try:
-                remote.call("PUT", "/deliveries/mode", {"mode": "push"})
+                remote.call("PUT", "/deliveries/mode", {"mode": "push"}, has="mode")
             except RemoteError as error:
                 _say(str(error))
 
@@ -365,11 +370,11 @@ def _forward(remote: Remote, url: str, paint: Paint) -> None:
     while True:
         try:
             # Each time: a reset or a restart meanwhile would have meant push.
-            remote.call("PUT", "/deliveries/mode", {"mode": "pull"})
+            remote.call("PUT", "/deliveries/mode", {"mode": "pull"}, has="mode")
             if is_away:
                 _say("it is back")
             is_away = False
-            handout = remote.call("GET", f"/deliveries/next?wait={PULL_S}s", wait_s=PULL_S)
+            handout = remote.call("GET", f"/deliveries/next?wait={PULL_S}s", has="body_base64", wait_s=PULL_S)
             if handout is not None:
                 click.echo(_handed_on(remote, url, handout, paint))
         except GoneError as error:
@@ -390,7 +395,7 @@ def _handed_on(remote: Remote, url: str, handout: Mapping[str, Any], paint: Pain
         answer = {"error": str(error)[:500]}
     came = answer.get("status", answer.get("error"))
     try:
-        after = remote.call("POST", f"/deliveries/{handout['id']}/answer", answer)
+        after = remote.call("POST", f"/deliveries/{handout['id']}/answer", answer, has="next_at")
         status, next_at = after["status"], after["next_at"]
     except GoneError:
         raise

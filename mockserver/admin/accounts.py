@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mockserver.admin.answers import ProblemError, ok
-from mockserver.admin.bodies import read_json, read_query
+from mockserver.admin.bodies import check_known, read_json, read_query
 from mockserver.admin.control import Control, Route
 from mockserver.limits import account_view, number
 from mockserver.store import Account
@@ -25,6 +25,7 @@ async def get_accounts(control: Control, tenant: Tenant, request: Request) -> Re
     """Answer GET /accounts."""
     asked = read_query(request, "getAccounts")
     contracts = control.backend.contracts
+    check_known("provider", asked["provider"], contracts)
     names = [
         name
         for name in control.backend.store.accounts(tenant.name)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mockserver.journal import shown_url
 from validator.contract.expressions import Json
+
+log: Final = logging.getLogger("understudy")
 
 
 class ProblemError(Exception):
@@ -40,4 +46,5 @@ async def http_problem(request: Request, error: Exception) -> Response:
 
 
 async def server_problem(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, shown_url(request.url.path), exc_info=error)
     return problem(500, "Internal error", type(error).__name__)

@@ -49,6 +49,8 @@ async def replay_delivery(control: Control, tenant: Tenant, request: Request) ->
         raise ProblemError(
             409, "Never sent", f"it is {found.status} and was never sent; there is nothing to replay"
         )
+    if found.provider not in control.backend.contracts:
+        raise ProblemError(409, "Not served", f"{found.provider}, whose callback it is, is not served now")
     control.outbox.replay(tenant, found)
     return ok(_delivery(control, found), 202)
 

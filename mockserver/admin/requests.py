@@ -15,7 +15,7 @@ from mockserver.admin.answers import ProblemError, ok
 from mockserver.admin.bodies import check_known, read_query
 from mockserver.admin.control import Control, Route
 from mockserver.har import har
-from mockserver.journal import Exchange
+from mockserver.journal import Exchange, shown_url
 from mockserver.tenants import Tenant
 from validator.contract.expressions import Json
 from validator.contract.model import Contract
@@ -72,7 +72,8 @@ def _exchange(control: Control, tenant: Tenant, exchange: Exchange) -> dict[str,
 
 def _near_misses(control: Control, exchange: Exchange) -> list[Json]:
     contracts: Mapping[str, Contract] = control.backend.contracts
-    path, prefix = exchange.path.decode("latin-1"), ""
+    # What would be called instead repeats what was called.
+    path, prefix = shown_url(exchange.path.decode("latin-1")), ""
     if path.startswith("/t/"):
         name, slash, rest = path[3:].partition("/")
         path, prefix = slash + rest, f"/t/{name}"

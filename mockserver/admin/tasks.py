@@ -27,7 +27,8 @@ async def get_tasks(control: Control, tenant: Tenant, request: Request) -> Respo
     found = (
         task
         for task in control.backend.store.newest(tenant.name)
-        if asked["provider"] in (None, task.provider)
+        if control.backend.operation_of(task) is not None
+        and asked["provider"] in (None, task.provider)
         and (asked["state"] is None or _view(control, tenant, task).state == asked["state"])
     )
     tasks = [_task(control, tenant, task) for task in islice(found, asked["limit"])]
@@ -96,7 +97,7 @@ async def move_task(control: Control, tenant: Tenant, request: Request) -> Respo
 
 def _found_task(control: Control, tenant: Tenant, request: Request) -> Task:
     task = control.backend.store.get(tenant.name, request.path_params["id"])
-    if task is None or task.provider not in control.backend.contracts:
+    if task is None or control.backend.operation_of(task) is None:
         raise ProblemError(404, "No such task", f"tenant {tenant.name} has no task of this id")
     return task
 

@@ -57,8 +57,8 @@ def _tasks(control: Control, tenant: Tenant) -> dict[str, Json]:
     counted = 0
     for task in islice(store.newest(tenant.name), MOST_COUNTED):
         counted += 1
-        if task.provider in contracts:
-            operation = contracts[task.provider].operations[task.operation]
+        operation = control.backend.operation_of(task)
+        if operation is not None:
             counts[task.provider][TaskView(task, operation, now).state] += 1
     return {
         "kept": store.count(tenant.name),

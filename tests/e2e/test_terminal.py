@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import http.server
 import json
 import re
 import signal
@@ -118,6 +120,14 @@ def test_status_shows_what_there_is(world: World) -> None:
         assert re.search(line, done.stdout), (line, done.stdout)
 
 
+@pytest.mark.parametrize(
+    ("env", "is_coloured"),
+    [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours_can_be_asked_for_and_refused(world: World, env: dict[str, str], is_coloured: bool) -> None:
+    assert is_coloured == ("\x1b[1m" in call("status", *at(world), env=env).stdout)
+
+
 def test_status_is_json_for_a_script(world: World) -> None:
     seen = json.loads(call("status", "--json", *at(world)).stdout)
 
@@ -218,14 +228,18 @@ def _check_forward(world: World, receiver: Receiver, follow: Callable[..., Follo
     assert {"mode": "push"} == world.admin("GET", "/deliveries/mode")
 
 
-def test_forward_reports_that_nobody_answers(world: World, follow: Callable[..., Following]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_forward_reports_that_nobody_answers(
+    world: World, follow: Callable[..., Following], number: signal.Signals
+) -> None:
     forward = follow("forward", f"http://127.0.0.1:{free_port()}/hook", *at(world))
     forward.wait_for("Ctrl\\+C ends it")
     world.post(CLIPS, {"prompt": "a boat", "callback_url": "https://unreachable.invalid/hook"}, headers=KEY)
     world.admin("POST", "/clock/advance", {"by": "PT3S"})
 
     forward.wait_for("-> Connection refused")
-    assert 0 == forward.stop(signal.SIGTERM)
+    # The second is what a terminal that is closed sends.
+    assert 0 == forward.stop(number)
     assert {"mode": "push"} == world.admin("GET", "/deliveries/mode")
 
 
@@ -247,7 +261,17 @@ def test_without_a_server_there_is_a_sentence_and_exit_code_2(arguments: tuple[s
     [
         (("status", "--server", "nonsense"), "'nonsense' is no URL"),
         (("forward", "nonsense"), "'nonsense' is no URL"),
+        (("forward", "http://127.0.0.1:3000/h\u00f6k"), "takes percent-encoded only"),
+        (("forward", "http://127.0.0.1:3000/a hook"), "takes percent-encoded only"),
+        (("forward", "http://me:hush@127.0.0.1:3000/hook"), "has a user name in it"),
         (("tail", "--provider", "klin"), "the server serves"),
+        (("status", "--token", "t\u2026n"), "the token cannot be sent"),
+        (("status", "--token", "a\nb"), "the token cannot be sent"),
+        (("status", "--tenant", "a b"), "a tenant is named by"),
+        (("status", "--tenant", "a/b"), "a tenant is named by"),
+        (("tail", "--tenant", "\u20ac"), "a tenant is named by"),
+        (("status", "--server", f"http://{'a' * 70}.example"), "is no URL"),
+        (("status", "--server", "http://exa mple"), "takes percent-encoded only"),
     ],
 )
 def test_what_cannot_be_meant_is_said(world: World, arguments: tuple[str, ...], said: str) -> None:
@@ -257,6 +281,7 @@ def test_what_cannot_be_meant_is_said(world: World, arguments: tuple[str, ...], 
 
     assert 2 == done.returncode
     assert said in done.stderr and "Traceback" not in done.stderr
+    assert "hush" not in done.stderr
 
 
 def test_a_token_is_asked_for_and_given(start: Callable[..., Running]) -> None:
@@ -275,6 +300,45 @@ def test_something_else_that_answers_is_no_understudy(receiver: Receiver) -> Non
 
     assert 2 == done.returncode
     assert "no understudy" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b"null", b'"ok"', b"", b"ok"])
+@pytest.mark.parametrize("arguments", [("status",), ("forward", "http://127.0.0.1:1/hook")])
+def test_another_program_that_says_yes_to_everything_is_no_understudy(
+    arguments: tuple[str, ...], content: bytes
+) -> None:
+    with yes_sayer(content) as origin:
+        done = call(*arguments, "--server", origin)
+
+    assert 2 == done.returncode
+    assert "no understudy" in done.stderr and "Traceback" not in done.stderr
+
+
+@contextlib.contextmanager
+def yes_sayer(content: bytes) -> Iterator[str]:
+    """Answer everything with 200 and these bytes."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_PUT(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 # --- the end of the server --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -15,7 +16,9 @@ import orjson
 import pytest
 
 from mockserver.admin import ROUTES, times
-from tests.mock import HOOK, KEY, NOON, Mock, Reply
+from mockserver.deliveries import Ledger
+from mockserver.store import SqliteStore
+from tests.mock import HOOK, KEY, NOON, Mock, Reply, Wall
 from tests.providers import LIBRARY
 from validator.contract.document import parse_yaml
 
@@ -446,6 +449,7 @@ def test_the_journal_is_filtered(busy: Mock, query: str, count: int) -> None:
         ("/tasks?provider=tyo", "did you mean 'toy'?"),
         ("/tasks?state=dona", "did you mean 'done'?"),
         ("/deliveries?provider=tyo", "did you mean 'toy'?"),
+        ("/accounts?provider=tyo", "did you mean 'toy'?"),
     ],
 )
 def test_a_filter_for_what_is_not_there_says_what_is(mock: Mock, path: str, hint: str) -> None:
@@ -1011,3 +1015,51 @@ def test_every_answer_is_json_that_can_be_read_again(mock: Mock) -> None:
 
     for one in call(mock, "GET", "/requests").json["requests"]:
         assert orjson.loads(orjson.dumps(one)) == one
+
+
+@pytest.mark.parametrize(("method", "path"), [("DELETE", "/requests"), ("POST", "/reset")])
+def test_what_was_emptied_on_purpose_is_not_counted_as_dropped(method: str, path: str) -> None:
+    with Mock(log="off", journal_entries=2) as mock:
+        for _ in range(3):
+            mock.clip()
+        assert 1 == call(mock, "GET", "/gauges").json["journal"]["dropped"]
+
+        call(mock, method, path)
+
+        journal = call(mock, "GET", "/gauges").json["journal"]
+        assert (0, 0, 0) == (journal["kept"], journal["dropped"], journal["bytes"])
+
+
+# --- stores of other providers ----------------------------------------------------------------------------
+
+
+def test_a_store_may_remember_a_provider_that_is_not_served_now(tmp_path: Path) -> None:
+    wall, path = Wall(), str(tmp_path / "store.db")
+    with Mock(store=SqliteStore(path), wall=wall, log="off") as mock:
+        task = mock.clip(hook=HOOK)
+        mock.wait(20)
+        delivery = mock.deliveries()[0]["id"]
+
+    with Mock("kling", store=SqliteStore(path), wall=wall, log="off") as mock:
+        assert [] == call(mock, "GET", "/tasks").json["tasks"]
+        for target in ("/gauges", "/costs", "/accounts", "/deliveries", "/tenants"):
+            assert 200 == call(mock, "GET", target).status
+        assert 404 == call(mock, "GET", f"/tasks/{task}").status
+        refused = call(mock, "POST", f"/deliveries/{delivery}/replay")
+        assert (409, "Not served") == (refused.status, refused.json["title"])
+        assert "delivered" == mock.deliveries()[0]["status"]
+
+    with Mock(store=SqliteStore(path), wall=wall, log="off") as mock:
+        assert [task] == [one["id"] for one in call(mock, "GET", "/tasks").json["tasks"]]
+
+
+def test_a_failure_of_our_own_is_logged(mock: Mock, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(tenant: str) -> Ledger:
+        raise RuntimeError("a fault of ours")
+
+    mock.app.backend.store.ledger = broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        mock.call("GET", "/__admin/gauges")
+
+    assert "GET /__admin/gauges failed" in caplog.text
+    assert "a fault of ours" in caplog.text

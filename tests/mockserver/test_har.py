@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from mockserver.cli import main
+from mockserver.journal import LARGE_BODY
 from tests.mock import KEY, Mock
 from tests.pictures import picture
 from tests.providers import TOY
@@ -117,3 +119,40 @@ def test_lint_does_not_judge_a_body_that_was_cut(tmp_path: Path) -> None:
 
     assert not found.has_body
     assert "20," in found.unchecked[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("?access_token=hush", b"{}"),
+        ("", rb'{"prompt": "A kite", "callback_url": "http:\/\/me:hush@127.0.0.1\/hook"}'),
+        ("", b'{"prompt": "A kite", "api_key": "hush"}'),
+        ("", b'{"api_key": "hush", "api_key": "", "prompt": "A kite"}'),
+        ("", b'{"api_key": "hush",}'),
+        ("", b"api_key=hush"),
+    ],
+)
+def test_an_archive_holds_no_credential(query: str, body: bytes) -> None:
+    with Mock(log="off") as mock:
+        headers = {"x-toy-key": KEY, "x-api-key": "hush"}
+        mock.call("POST", f"/toy/api/clips{query}", body=body, headers=headers)
+
+        assert "hush" not in json.dumps(archive(mock))
+
+
+def test_a_body_without_credentials_stands_there_as_it_came() -> None:
+    body = b'{ "prompt":"A kite",  "seconds": 1.50, "seconds": 1e1 }'
+    with Mock(log="off") as mock:
+        mock.call("POST", "/toy/api/clips", body=body, headers={"x-toy-key": KEY})
+
+        assert archive(mock)["entries"][0]["request"]["postData"]["text"] == body.decode()
+
+
+def test_a_body_of_many_small_parts_is_left_out_with_its_size() -> None:
+    body = b"[" + b"1," * LARGE_BODY + b"1]"
+    with Mock(log="off") as mock:
+        mock.call("POST", "/toy/api/clips", body=body, headers={"x-toy-key": KEY})
+
+        request = archive(mock)["entries"][0]["request"]
+    assert request["bodySize"] == len(body)
+    assert request["postData"]["text"] == ""

@@ -19,7 +19,7 @@ from mockserver.journal import (
 )
 from tests.mock import NOON, Mock
 from tests.providers import LIBRARY, contract
-from validator.report import Report
+from validator.report import Report, size_text
 
 
 def entry(name: str, *, size: int = 100, body: bytes = b"", **changes: Any) -> tuple[Any, ...]:
@@ -229,6 +229,15 @@ def test_a_body_nested_deep_is_shown_to_a_depth() -> None:
     assert text == "[" * 101 + '"…"' + "]" * 101
 
 
+def test_a_body_that_was_cut_tells_the_size_it_had() -> None:
+    body = b"[" + b"1," * LARGE_BODY + b"1]"
+
+    shown = body_json(kept_body(body))
+
+    assert isinstance(shown, str)
+    assert shown.endswith(f"({size_text(len(body))})")
+
+
 # --- credentials ------------------------------------------------------------------------------------------
 
 
@@ -248,6 +257,34 @@ def test_credentials_are_left_out_of_headers() -> None:
         ["cookie", REDACTED],
         ["accept", "*/*"],
     ]
+
+
+def test_a_key_in_a_header_of_another_provider_is_left_out() -> None:
+    headers = [(b"X-Api-Key", b"abc"), (b"X-Other-Auth-Token", b"abc"), (b"Idempotency-Key", b"order-1")]
+
+    shown = headers_json(headers, secret_headers(["x-toy-key"]))
+
+    assert shown == [
+        ["x-api-key", REDACTED],
+        ["x-other-auth-token", REDACTED],
+        ["idempotency-key", "order-1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"prompt": "A kite", "api_key": "hush",}',
+        b'{"api_key" : "hush',
+        b'{"callback_url": "http:\\/\\/me:hush@example.com\\/hook",}',
+        b"api_key=hush&prompt=A+kite",
+        b"prompt=A+kite&api_key=hush",
+        orjson.dumps({"callback_url": "http://me:hush@example.com/?" + "x" * 3_000}),
+        orjson.dumps({"callback_url": "http://me:" + "hush" * 60 + "@example.com/" + "x" * 3_000}),
+    ],
+)
+def test_credentials_are_left_out_of_bodies_of_every_kind(body: bytes) -> None:
+    assert b"hush" not in orjson.dumps(body_json(body))
 
 
 CREDENTIALS = [

@@ -31,6 +31,11 @@ def test_a_line_says_what_was_asked_and_what_came_back() -> None:
     )
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_holds_no_credential(form: str) -> None:
+    assert "hush" not in written(form, target="/toy/api/clips;token=hush")
+
+
 def test_a_line_leaves_out_what_there_is_not() -> None:
     assert written("text", tenant="default")[12:] == "  200  GET   /toy/api/clips  1.2 ms\n"
 

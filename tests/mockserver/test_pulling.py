@@ -169,6 +169,19 @@ def test_a_puller_that_hung_up_is_handed_nothing(mock: Mock) -> None:
     assert pull(mock) is not None
 
 
+def test_a_puller_that_waits_is_told_that_the_mode_changed(mock: Mock) -> None:
+    async def both() -> tuple[int, int]:
+        waiting = asyncio.ensure_future(mock.send("GET", "/__admin/deliveries/next?wait=60s"))
+        await asyncio.sleep(1)
+        await mock.send("PUT", "/__admin/deliveries/mode", json={"mode": "push"})
+        return (await waiting).status, mock.wall.at
+
+    begun = mock.wall.at
+    status, at = mock.run(both())
+
+    assert (204, 1_000) == (status, at - begun)
+
+
 def test_back_to_pushing_what_waits_is_sent(mock: Mock) -> None:
     mock.clip(hook=HOOK)
     mock.advance("PT1M")

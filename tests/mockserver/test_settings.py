@@ -73,6 +73,10 @@ def test_a_server_for_others_needs_an_admin_token() -> None:
         ({"progress": "dice"}, "progress 'dice': write time, polls or manual"),
         ({"store": "redis://here"}, "store 'redis://here': write memory or sqlite:///FILE"),
         ({"store": "sqlite:///"}, "store 'sqlite:///': write memory or sqlite:///FILE"),
+        ({"admin_token": ""}, "admin-token: it is empty"),
+        ({"admin_token": "s\u00e9same"}, "admin-token: a header carries printable ASCII only"),
+        ({"admin_token": " sesame"}, "admin-token: a header carries printable ASCII only"),
+        ({"admin_token": "sesame\n"}, "admin-token: a header carries printable ASCII only"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:

@@ -7,6 +7,7 @@ import gc
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -303,6 +304,29 @@ def test_an_account_is_opened_once(store: Store) -> None:
     assert store.account("other", ONE, NOON + 6).opened == NOON + 6
 
 
+def test_accounts_that_never_had_a_task_are_forgotten_when_there_are_too_many(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_IDLE", 20)
+    store._room = 20  # type: ignore[attr-defined]
+    for name in (ONE, OTHER):
+        store.account("default", name, NOON)
+        made = task(id=f"of {name}", account=name, price=2.0)
+        store.add("default", made, ())
+        store.hold("default", made)
+    store.settle("default", store.account("default", OTHER, NOON).open[f"of {OTHER}"], 2.0, "success")
+
+    for index in range(200):
+        store.account(f"tenant {index % 3}", f"toy:key-{index}", NOON)
+        store.account("default", f"toy:key-{index}", NOON)
+
+    known = store.accounts("default")
+    assert [1, 0] == [len(known[name].open) for name in (ONE, OTHER)]
+    assert 2.0 == known[OTHER].used
+    assert len(known) + sum(len(store.accounts(f"tenant {index}")) for index in range(3)) <= 20
+    assert "toy:key-199" in known
+
+
 def test_settling_takes_an_amount_and_closes_the_task(store: Store) -> None:
     made = task(id="t0", price=2.5)
     account = store.account("default", ONE, NOON)
@@ -401,6 +425,31 @@ def test_deliveries_are_numbered_in_their_tenant(store: Store) -> None:
     assert other.number == 1
     assert [one.id for one in store.deliveries("default")] == ["c", "b", "a"]
     assert list(store.deliveries("nobody")) == []
+
+
+def test_all_deliveries_of_a_tenant_come_newest_first(store: Store) -> None:
+    for index in range(401):
+        store.add_delivery("default", delivery(f"d{index}"))
+        store.add_delivery("other", delivery(f"o{index}"))
+
+    assert [f"d{index}" for index in reversed(range(401))] == [one.id for one in store.deliveries("default")]
+
+
+def test_the_newest_delivery_of_a_file_is_read_without_the_others(file: Path) -> None:
+    made = SqliteStore(str(file))
+    for index in range(401):
+        made.add_delivery("default", delivery(f"d{index}", body=b"x" * 1_000))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        newest = next(iter(made.deliveries("default")))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        made.close()
+
+    assert "d400" == newest.id
+    assert most < 350_000
 
 
 def test_a_delivery_is_found_as_it_was_saved(store: Store) -> None:
