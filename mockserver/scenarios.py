@@ -11,7 +11,6 @@ Exceptions::
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -357,6 +356,9 @@ def _empty(answer: Answer, values: Values) -> None:
 
 
 def _gzipped(answer: Answer, values: Values) -> None:
+    # Hardly ever asked for, and a start should not pay for it.
+    import gzip
+
     answer.body = gzip.compress(answer.body, mtime=0)
     answer.header(b"content-encoding", b"gzip")
 

@@ -178,6 +178,7 @@ def test_an_account_may_be_named_before_it_asks_for_anything(mock: Mock) -> None
         {"balance": -1},
         {"balance": "5"},
         {"limits": {"requests": -1}},
+        {"limits": {"requests": 0.5}},
         {"limits": {"speed": 1}},
         {"credits": 5},
         {"balance": 1e300},
