@@ -19,7 +19,7 @@ import orjson
 
 from mockserver.callbacks import LONGEST_SLEEP, Outbox
 from mockserver.deliveries import Delivery
-from mockserver.journal import Exchange, shown_url, target_of
+from mockserver.journal import Exchange, scenario_of, shown_url, target_of
 from mockserver.tasks import Task
 from mockserver.tenants import Backend, Tenant
 from validator.contract.expressions import Json, iso
@@ -218,6 +218,7 @@ class Events:
                 "target": target_of(exchange)[:LONGEST_TARGET],
                 "status": exchange.status,
                 "verdict": report.verdict,
+                "scenario": scenario_of(exchange),
                 "rules": [one.rule for one in report.violations],
                 "took_us": exchange.took_us,
             },

@@ -242,6 +242,7 @@ def exchange_json(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json
         "account": exchange.account or None,
         "task": exchange.task,
         "verdict": exchange.report.verdict,
+        "scenario": scenario_of(exchange),
         "took_us": exchange.took_us,
         "request": {
             "method": exchange.method,
@@ -256,6 +257,12 @@ def exchange_json(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json
         },
         "report": _report(exchange),
     }
+
+
+def scenario_of(exchange: Exchange) -> str | None:
+    """Return which scenarios the request met, as its answer says it."""
+    met = next((value for name, value in exchange.answer_headers if name == b"x-mock-scenario"), None)
+    return None if met is None else met.decode("latin-1")
 
 
 def _report(exchange: Exchange) -> dict[str, Json]:

@@ -296,6 +296,7 @@ def _request_line(data: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     yield f"{printable(data['method'])} {printable(data['target'][:200])}"
     yield f"task {printable(data['task'])}" if data["task"] else ""
     yield "broke " + ", ".join(data["rules"]) if data["rules"] else ""
+    yield "met " + printable(data["scenario"]) if data.get("scenario") else ""
     yield paint(f"{data['took_us'] / 1000:.1f} ms", _DIM)
 
 

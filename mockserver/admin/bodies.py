@@ -98,7 +98,8 @@ def read_query(request: Request, operation: str) -> dict[str, Any]:
         if schema.get("type") == "integer" and _INTEGER.fullmatch(text):
             value = int(text)
         if not jsonschema_rs.is_valid(schema, value):
-            raise ProblemError(400, "Not valid", f"{node['name']}: '{text[:80]}' is not allowed")
+            what = f"; {node['description']}" if "description" in node else ""
+            raise ProblemError(400, "Not valid", f"{node['name']}: '{text[:80]}' is not allowed{what}")
         out[node["name"]] = value
     return out
 

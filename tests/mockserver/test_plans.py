@@ -67,6 +67,15 @@ def test_a_text_asks_where_no_header_can_be_set() -> None:
         assert mock.state(task) == "working"
 
 
+def test_the_journal_says_what_a_request_met() -> None:
+    with Mock() as mock:
+        asked(mock, "scenario=rate-limited; retry-after=9")
+        mock.create()
+        plain, met_one = mock.admin("GET", "/requests")["requests"]
+
+    assert (plain["scenario"], met_one["scenario"]) == (None, "rate-limited; retry-after=9")
+
+
 def test_a_text_has_parameters_too() -> None:
     with Mock() as mock:
         reply = mock.create(prompt="[[scenario:rate-limited;retry-after=9]]")
