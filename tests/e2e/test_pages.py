@@ -22,7 +22,9 @@ PAGES = (
     "docs/scenarios.md",
     "docs/serve.md",
 )
-MISSING = [program for program in ("bash", "curl", "grep", "ffprobe") if shutil.which(program) is None]
+PROGRAMS = ("bash", "curl", "grep", "ffprobe")
+"""What the commands use beside Python; bash runs them all."""
+
 RETRIES = 50
 """How often a command is run again: a minute of the server's takes ten milliseconds, a curl about as long."""
 
@@ -90,9 +92,17 @@ def pattern(printed: str) -> re.Pattern[str]:
     return re.compile(text, re.DOTALL)
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"the pages use {', '.join(MISSING)}, not installed here")
+def missing(page: str) -> list[str]:
+    """Return what the commands of a page need and the machine does not have."""
+    commands = "\n".join(["bash", *(command for command, _ in console(page))])
+    used = [one for one in PROGRAMS if re.search(rf"\b{one}\b", commands)]
+    return [one for one in used if shutil.which(one) is None]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_shows_what_its_commands_print(page: str, port: str, beside: Beside, tmp_path: Path) -> None:
+    if absent := missing(page):
+        pytest.skip(f"{page} uses {', '.join(absent)}, not installed here")
     receiver = free_port()
     ports = {"8700": port, "9999": str(receiver)}
     environment = {
