@@ -218,13 +218,15 @@ def _give_scenarios(
     given: dict[str, Values] = {}
     for name, values in asked.items():
         scenario = scenarios.find(name)
-        why = "the request names no address for callbacks" if scenario.needs and not task.hooks else ""
-        if not is_timed and (scenario.waits_for_news or scenario.is_of_order):
+        why = ""
+        if scenario.is_of_callbacks and not task.hooks:
+            why = "the request names no address for callbacks"
+        if scenario.needs_time and not is_timed:
             why = "no task moves by time here"
         if scenario.needs == "signature" and not _is_signed(backend, contract, operation):
             why = "callbacks are not signed here; --webhook-secret turns that on"
         try:
-            changed = scenarios.stories({name: values}, story) if not why else story
+            changed = scenario.course(story, values) if scenario.course is not None and not why else story
             if not is_timed and changed != story and _same_but_for_times(changed, story):
                 why = "no task moves by time here"
             else:
@@ -232,7 +234,7 @@ def _give_scenarios(
         except ScenarioError as error:
             why = str(error)
         if why:
-            lot.notes.append(f"{name} was not applied: {why}")
+            lot.leave_out(name, why)
             continue
         given[name] = values
         if scenario.waits_for_news:

@@ -121,6 +121,6 @@ def _curl(one: Scenario) -> str:
     settings = Settings()
     known = [load(name) for name in provider_names()]
     contract = next(each for each in known if _is_met(one, each))
-    address = "http://127.0.0.1:9999/" if one.needs else ""
+    address = "http://127.0.0.1:9999/" if one.is_of_callbacks else ""
     line = curl_line(settings, contract, f"http://127.0.0.1:{settings.port}", address=address)
     return line.replace(" -s ", f" -si -H 'Prefer: scenario={one.name}' ", 1)

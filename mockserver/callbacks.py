@@ -780,13 +780,10 @@ class Outbox:
         delivery.attempts = (*delivery.attempts, attempt)
         if delivery.status != "refused":
             self._judge(tenant, callback, delivery, attempt.status, how)
-        log.debug(
-            "callback %s %s -> %s %s",
-            shown_url(delivery.url),
-            delivery.state,
-            attempt.status or attempt.error,
-            delivery.status,
-        )
+        if log.isEnabledFor(logging.DEBUG):
+            came = attempt.status or attempt.error
+            shown = shown_url(delivery.url)
+            log.debug("callback %s %s -> %s %s", shown, delivery.state, came, delivery.status)
         if delivery.reached_nobody and not (how.lost or how.is_unheard):
             # What a scenario loses stays lost.
             lanes = self._lanes(tenant)

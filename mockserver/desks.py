@@ -33,7 +33,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Call:
     """An operation, prepared: `credentials` are the names of the headers that may hold one."""
 
     operation: Operation
@@ -54,7 +54,7 @@ class Desk:
 
     contract: Contract
     keys: KeyRing
-    plans: Mapping[str, Plan]
+    calls: Mapping[str, Call]
     counts_requests: bool
     money: Money | None
     anybody: str
@@ -75,7 +75,7 @@ def prepare(contract: Contract, backend: Backend) -> Desk:
     return Desk(
         contract=contract,
         keys=backend.settings.keys(contract.id),
-        plans={name: _plan(operation, readings.get(name)) for name, operation in contract.operations.items()},
+        calls={name: _call(operation, readings.get(name)) for name, operation in contract.operations.items()},
         counts_requests=bool(quotas) and (shows_limit or any(quota.is_enforced for quota in quotas)),
         money=money_of(contract),
         anybody=f"{contract.id}:anybody",
@@ -150,9 +150,9 @@ def _has_case(contract: Contract, kind: str, reason: str) -> bool:
     )
 
 
-def _plan(operation: Operation, reading: actions.Reading | None) -> Plan:
+def _call(operation: Operation, reading: actions.Reading | None) -> Call:
     response = operation.response
-    return Plan(
+    return Call(
         operation=operation,
         credentials=tuple(dict.fromkeys(one.header.encode() for one in operation.credentials)),
         contents=tuple(

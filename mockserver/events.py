@@ -19,7 +19,7 @@ import orjson
 
 from mockserver.callbacks import LONGEST_SLEEP, Outbox
 from mockserver.deliveries import Delivery
-from mockserver.journal import Exchange, scenario_of, shown_url, target_of
+from mockserver.journal import Exchange, headline, shown_url, target_of
 from mockserver.tasks import Task
 from mockserver.tenants import Backend, Tenant
 from validator.contract.expressions import Json, iso
@@ -203,24 +203,15 @@ class Events:
                 return
             watch = self._watch(self._backend.tenants[tenant_name], but=exchange.id)
         self._pump(watch)
-        report = exchange.report
         self._tell(
             tenant_name,
             "request",
             {
-                "id": exchange.id,
-                "at": iso(exchange.at),
-                "provider": exchange.provider or None,
-                "operation": exchange.operation,
-                "account": exchange.account or None,
-                "task": exchange.task,
+                **headline(exchange),
                 "method": exchange.method,
                 "target": target_of(exchange)[:LONGEST_TARGET],
                 "status": exchange.status,
-                "verdict": report.verdict,
-                "scenario": scenario_of(exchange),
-                "rules": [one.rule for one in report.violations],
-                "took_us": exchange.took_us,
+                "rules": [one.rule for one in exchange.report.violations],
             },
         )
         if exchange.task is not None:

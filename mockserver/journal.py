@@ -235,15 +235,7 @@ def secret_headers(names: Iterable[str]) -> frozenset[str]:
 def exchange_json(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json]:
     """Return an exchange as JSON; see :class:`Exchange`."""
     return {
-        "id": exchange.id,
-        "at": iso(exchange.at),
-        "provider": exchange.provider or None,
-        "operation": exchange.operation,
-        "account": exchange.account or None,
-        "task": exchange.task,
-        "verdict": exchange.report.verdict,
-        "scenario": scenario_of(exchange),
-        "took_us": exchange.took_us,
+        **headline(exchange),
         "request": {
             "method": exchange.method,
             "target": target_of(exchange),
@@ -259,10 +251,20 @@ def exchange_json(exchange: Exchange, secrets: frozenset[str]) -> dict[str, Json
     }
 
 
-def scenario_of(exchange: Exchange) -> str | None:
-    """Return which scenarios the request met, as its answer says it."""
+def headline(exchange: Exchange) -> dict[str, Json]:
+    """Return what an exchange was about, without what was said in it."""
     met = next((value for name, value in exchange.answer_headers if name == b"x-mock-scenario"), None)
-    return None if met is None else met.decode("latin-1")
+    return {
+        "id": exchange.id,
+        "at": iso(exchange.at),
+        "provider": exchange.provider or None,
+        "operation": exchange.operation,
+        "account": exchange.account or None,
+        "task": exchange.task,
+        "verdict": exchange.report.verdict,
+        "scenario": None if met is None else met.decode("latin-1"),
+        "took_us": exchange.took_us,
+    }
 
 
 def _report(exchange: Exchange) -> dict[str, Json]:
@@ -353,19 +355,24 @@ def _shown_member(match: re.Match[str]) -> str:
     return f'"{name}"{colon}{REDACTED}' if is_secret_name(name) else match[0]
 
 
-def without_secrets(value: Any, depth: int = 0) -> Any:
+def without_secrets(value: Any) -> Any:
     """Return a JSON value whole, but for what is secret in it."""
+    return _redacted(value, shown_url)
+
+
+def _redacted(value: Any, shown: Callable[[str], str], depth: int = 0) -> Any:
+    """Return a JSON value with its texts as they are shown, and without members that are secret."""
     if isinstance(value, str):
-        return shown_url(value)
+        return shown(value)
     if depth > DEEPEST:
         return "…"
     if isinstance(value, Mapping):
         return {
-            name: REDACTED if _is_secret_member(name, member) else without_secrets(member, depth + 1)
+            name: REDACTED if _is_secret_member(name, member) else _redacted(member, shown, depth + 1)
             for name, member in value.items()
         }
     if isinstance(value, list):
-        return [without_secrets(item, depth + 1) for item in value]
+        return [_redacted(item, shown, depth + 1) for item in value]
     return value
 
 
@@ -373,22 +380,13 @@ def _is_secret_member(name: str, member: Any) -> bool:
     return isinstance(member, str) and bool(member) and is_secret_name(name)
 
 
-def _shortened(value: Any, depth: int = 0) -> Any:
-    if isinstance(value, str):
-        return _short_text(value, len(value))
-    if depth > DEEPEST:
-        return "…"
-    if isinstance(value, Mapping):
-        return {
-            name: REDACTED if _is_secret_member(name, member) else _shortened(member, depth + 1)
-            for name, member in value.items()
-        }
-    if isinstance(value, list):
-        return [_shortened(item, depth + 1) for item in value]
-    return value
+def _shortened(value: Any) -> Any:
+    return _redacted(value, _short_text)
 
 
-def _short_text(text: str, length: int) -> str:
+def _short_text(text: str, length: int | None = None) -> str:
+    """Return a text, of a longer one its beginning and its length; `length` is what it had before it was cut."""
+    length = len(text) if length is None else length
     if length <= _LONGEST_TEXT:
         return shown_url(text)
     # Not cut first: what a secret is ends behind it.

@@ -17,7 +17,7 @@ import orjson
 from mockserver import actions, limits, scenarios
 from mockserver.callbacks import Outbox
 from mockserver.clock import stopwatch
-from mockserver.desks import Desk, Plan, first_headers, prepare, scenario_violation
+from mockserver.desks import Call, Desk, first_headers, prepare, scenario_violation
 from mockserver.faults import CUT, Patience, play, until_gone
 from mockserver.ids import uniform
 from mockserver.journal import HEADER_OVERHEAD, LARGE_BODY, OVERHEAD, kept_body, kept_report
@@ -46,7 +46,7 @@ from mockserver.visits import (
     Send,
     Visit,
 )
-from mockserver.wire import PLAIN, Answer, HeaderList
+from mockserver.wire import PLAIN, Answer, HeaderList, header_text
 from validator.check import (
     Examination,
     credential_violation,
@@ -251,11 +251,11 @@ class Pipeline:
             return answer
         operation, examination.path = found
         examination.operation = operation
-        plan = visit.desk.plans[operation.id]
+        call = visit.desk.calls[operation.id]
         findings: list[Violation] = []
-        if not plan.credentials:
+        if not call.credentials:
             visit.account = visit.desk.anybody
-        elif (refused := self._authorise(visit, plan)) is not None:
+        elif (refused := self._authorise(visit, call)) is not None:
             findings.append(refused)
         if not visit.is_whole:
             most = f"at most {self._backend.settings.max_body_bytes:,} bytes"
@@ -265,25 +265,25 @@ class Pipeline:
         exceeded = self._count(visit, operation) if is_counted and not findings else None
         is_asked = b"prefer" in visit.headers.raw or TOKEN in visit.body or not visit.tenant.plan.is_idle
         if is_asked:
-            return self._by_lot(visit, plan, findings, exceeded)
-        return self._judge_and_act(visit, plan, findings, exceeded)
+            return self._by_lot(visit, call, findings, exceeded)
+        return self._judge_and_act(visit, call, findings, exceeded)
 
     def _judge_and_act(
-        self, visit: Visit, plan: Plan, findings: list[Violation], exceeded: Violation | None
+        self, visit: Visit, call: Call, findings: list[Violation], exceeded: Violation | None
     ) -> Answer:
-        contract, operation, examination = visit.desk.contract, plan.operation, visit.examination
+        contract, operation, examination = visit.desk.contract, call.operation, visit.examination
         judge(contract, operation, visit, examination, findings, [])
         violations = examination.report.violations
         if violations and examination.report.verdict == "refused":
             return self._refuse(visit, list(violations))
         if exceeded is not None:
             return self._refuse(visit, [*violations, exceeded])
-        return self._act(visit, plan)
+        return self._act(visit, call)
 
     # --- scenarios ----------------------------------------------------------------------------------------
 
     def _by_lot(
-        self, visit: Visit, plan: Plan, findings: list[Violation], exceeded: Violation | None
+        self, visit: Visit, call: Call, findings: list[Violation], exceeded: Violation | None
     ) -> Answer:
         """Answer a request that may have to meet scenarios, and say in headers which it met."""
         lot = visit.lot = Lot()
@@ -299,15 +299,15 @@ class Pipeline:
                     lot.notes.append(
                         f"code takes no parameters, and there are {others} (a comma begins the next)"
                     )
-                answer = self._refuse_as_asked(visit, plan.operation, code, applied)
+                answer = self._refuse_as_asked(visit, call.operation, code, applied)
                 for wish in wishes_of_header(preferred, lot.notes):
-                    lot.notes.append(f"{wish.scenario.name} was not applied: code={code} came first")
+                    lot.leave_out(wish.scenario.name, f"code={code} came first")
             else:
-                self._draw(visit, plan.operation, preferred, lot)
-                answer = self._before(visit, plan.operation, lot)
+                self._draw(visit, call.operation, preferred, lot)
+                answer = self._before(visit, call.operation, lot)
         if answer is None:
-            answer = self._judge_and_act(visit, plan, findings, exceeded)
-            answer = self._afterwards(visit, plan.operation, lot, answer)
+            answer = self._judge_and_act(visit, call, findings, exceeded)
+            answer = self._afterwards(visit, call.operation, lot, answer)
         for wish in lot.planned:
             if wish not in lot.met:
                 visit.tenant.plan.give_back(wish)
@@ -325,25 +325,27 @@ class Pipeline:
         where = f"{visit.account} {visit.method} {visit.path}"
         for wish in asked:
             why_not = scenarios.obstacle(wish.scenario, contract, operation)
-            if why_not or plan.is_due(wish, where):
-                lot.take(wish, why_not)
+            if not why_not and not plan.is_due(wish, where):
+                why_not = "after and times leave this one out"
+            if why_not:
+                lot.leave_out(wish.scenario.name, why_not)
             else:
-                lot.notes.append(f"{wish.scenario.name} was not applied: after and times leave this one out")
+                lot.take(wish)
         if is_own or plan.is_idle:
             return
-        body = lazy_body(visit.body, orjson.loads)
+        body = lazy_body(visit.body)
         for wish in plan.planned(contract, operation, visit.account, body):
             lot.planned.append(wish)
-            lot.take(wish, "")
+            lot.take(wish)
 
     def _before(self, visit: Visit, operation: Operation, lot: Lot) -> Answer | None:
         """Return the answer of a scenario that leaves the request undone, None where there is none."""
         contract, plan = visit.desk.contract, visit.tenant.plan
-        if plan.revoked and plan.is_revoked(visit.account):
-            wish = Wish(scenario=scenarios.find("key-revoked-midway"), values={})
-            lot.met.append(wish)
+        revoked = plan.refused(visit.account)
+        if revoked is not None:
+            lot.met.append(revoked)
             lot.wishes.clear()
-            return self._refuse_for(visit, operation, wish)
+            return self._refuse_for(visit, operation, revoked)
         transport = lot.wishes.get("transport")
         if transport is not None and transport.scenario.is_before and not transport.values.get("accepted"):
             examination = visit.examination
@@ -362,28 +364,19 @@ class Pipeline:
     def _afterwards(self, visit: Visit, operation: Operation, lot: Lot, answer: Answer) -> Answer:
         """Do to the answer of a request that was handled what its scenarios say."""
         refusal = lot.wishes.get("refusal")
-        is_refused = visit.examination.report.verdict == "refused"
-        if refusal is not None and not is_refused:
+        if visit.examination.report.verdict == "refused":
+            for wish in lot.wishes.values():
+                scenario = wish.scenario
+                if scenario.name not in lot.left_out and scenario.group != "transport":
+                    lot.leave_out(scenario.name, "the request is refused anyway")
+            return self._distort(visit, lot, answer)
+        if refusal is not None:
             lot.met.append(refusal)
             if refusal.scenario.ends_key:
-                visit.tenant.plan.revoke(visit.account, int(refusal.values["reads"]))
+                visit.tenant.plan.revoke(visit.account, int(refusal.values["reads"]), refusal.scenario)
             else:
                 answer = self._refuse_for(visit, operation, refusal)
-        elif refusal is not None:
-            lot.notes.append(f"{refusal.scenario.name} was not applied: the request is refused anyway")
-        lot.met += [
-            one
-            for one in lot.wishes.values()
-            if one.scenario.is_plain and one not in lot.met and not is_refused
-        ]
-        of_task = [one for one in lot.wishes.values() if one.scenario.is_of_task and one not in lot.met]
-        if (
-            is_refused
-            and of_task
-            and not any(one.scenario.name in note for one in of_task for note in lot.notes)
-        ):
-            names = ", ".join(one.scenario.name for one in of_task)
-            lot.notes.append(f"{names} was not applied: the request is refused anyway")
+        lot.met += [one for one in lot.wishes.values() if one.scenario.is_plain and one not in lot.met]
         return self._distort(visit, lot, answer)
 
     def _distort(self, visit: Visit, lot: Lot, answer: Answer) -> Answer:
@@ -432,11 +425,11 @@ class Pipeline:
         found = scenario_violation(visit.desk.contract, operation, wish, visit, visit.examination.path)
         return self._refuse(visit, [found])
 
-    def _authorise(self, visit: Visit, plan: Plan) -> Violation | None:
+    def _authorise(self, visit: Visit, call: Call) -> Violation | None:
         """Say who asks; a credential is read once, its dates are judged each time."""
         desk, raw = visit.desk, visit.headers.raw
         key = (b"", b"")
-        for name in plan.credentials:
+        for name in call.credentials:
             value = raw.get(name)
             if value:
                 if len(value) > LONGEST_REMEMBERED:
@@ -445,7 +438,7 @@ class Pipeline:
                 break
         known = desk.principals.get(key)
         if known is None:
-            found = authorise(plan.operation.credentials, visit.headers, keys=desk.keys)
+            found = authorise(call.operation.credentials, visit.headers, keys=desk.keys)
             account = f"{desk.contract.id}:{found.account}" if isinstance(found, Principal) else ""
             if len(desk.principals) >= TOKENS:
                 desk.principals.clear()
@@ -460,7 +453,7 @@ class Pipeline:
                 return None
         else:
             refused = principal
-        return credential_violation(desk.contract, refused, operation=plan.operation.id)
+        return credential_violation(desk.contract, refused, operation=call.operation.id)
 
     def _judge_dates(self, visit: Visit, principal: Principal, token: bytes) -> Refused | None:
         """Judge a token's dates, which were written by the client's clock, on a clock that may be elsewhere.
@@ -488,9 +481,9 @@ class Pipeline:
 
     def _count_stray(self, visit: Visit) -> None:
         """Count a request that leads nowhere: its answer, too, tells a known key how much is left."""
-        plan = next(iter(visit.desk.plans.values()))
-        if plan.credentials and self._authorise(visit, plan) is None:
-            self._count(visit, plan.operation)
+        call = next(iter(visit.desk.calls.values()))
+        if call.credentials and self._authorise(visit, call) is None:
+            self._count(visit, call.operation)
 
     def _count(self, visit: Visit, operation: Operation | None) -> Violation | None:
         """Count the request against its account's windows."""
@@ -510,17 +503,17 @@ class Pipeline:
             operation=operation.id if operation is not None else "",
         )
 
-    def _act(self, visit: Visit, plan: Plan) -> Answer:
+    def _act(self, visit: Visit, call: Call) -> Answer:
         backend, contract, examination = self._backend, visit.desk.contract, visit.examination
-        operation = plan.operation
+        operation = call.operation
         scope = self._scope(visit)
         made: Task | Violation
         if operation.role == "create":
             made = actions.create(backend, self._outbox, contract, operation, examination, visit, scope)
         elif operation.role == "read":
-            assert plan.reading is not None
-            value = self._read_value(visit, plan.reading)
-            made = actions.read(backend, self._outbox, contract, operation, plan.reading, value, visit)
+            assert call.reading is not None
+            value = self._read_value(visit, call.reading)
+            made = actions.read(backend, self._outbox, contract, operation, call.reading, value, visit)
         elif operation.role == "list":
             listed = actions.list_tasks(backend, contract, operation, examination.parameters, visit)
             if isinstance(listed, Violation):
@@ -529,16 +522,16 @@ class Pipeline:
             scope.tasks = [
                 scenarios.view(task, creators[task.operation], visit.now, "poll") for task in listed
             ]
-            return self._render(visit, plan, scope, None)
+            return self._render(visit, call, scope, None)
         else:
             scope.account = self._account(visit)
-            return self._render(visit, plan, scope, None)
+            return self._render(visit, call, scope, None)
         if isinstance(made, Violation):
             return self._refuse(visit, [*examination.report.violations, made])
         visit.task = made
         if visit.lot is None and not made.scenarios:
             scope.task = usual = TaskView(made, contract.operations[made.operation], visit.now)
-            return self._render(visit, plan, scope, usual.phase)
+            return self._render(visit, call, scope, usual.phase)
         state = None
         if visit.lot is not None:
             made = self._shown(made, visit.lot, is_new=operation.role == "create")
@@ -547,7 +540,7 @@ class Pipeline:
             state = made.timeline[0][1]
         maker = contract.operations[made.operation]
         scope.task = view = scenarios.view(made, maker, visit.now, "poll", state=state)
-        answer = self._render(visit, plan, scope, view.phase)
+        answer = self._render(visit, call, scope, view.phase)
         if made.scenarios:
             met = scenarios.described(made.scenarios.items())
             answer.headers.append((b"x-mock-scenario", _header_bytes(met)))
@@ -584,20 +577,20 @@ class Pipeline:
 
     # --- rendering ----------------------------------------------------------------------------------------
 
-    def _render(self, visit: Visit, plan: Plan, scope: Scope, state: str | None) -> Answer:
-        content = plan.contents[0]
-        if len(plan.contents) > 1:
-            chosen = choose_content(plan.operation.response.contents, visit.headers.get("accept", ""))
-            content = next(one for one in plan.contents if one.template is chosen)
+    def _render(self, visit: Visit, call: Call, scope: Scope, state: str | None) -> Answer:
+        content = call.contents[0]
+        if len(call.contents) > 1:
+            chosen = choose_content(call.operation.response.contents, visit.headers.get("accept", ""))
+            content = next(one for one in call.contents if one.template is chosen)
         headers = [*content.start[state], (b"x-mock-request-id", visit.request_id.encode())]
-        for name, values, fits in plan.headers:
+        for name, values, fits in call.headers:
             value = values[state](scope)
             if value is not MISSING and fits(value):
                 headers.append((name, _header_bytes(value)))
         violations = visit.examination.report.violations
         if violations:
             headers.append((b"x-mock-violations", ", ".join(one.rule for one in violations).encode()))
-        return Answer(plan.status, headers, orjson.dumps(content.bodies[state](scope)))
+        return Answer(call.status, headers, orjson.dumps(content.bodies[state](scope)))
 
     def _refuse(self, visit: Visit, violations: list[Violation]) -> Answer:
         examination, contract = visit.examination, visit.desk.contract
@@ -776,8 +769,4 @@ _STRAY: Final = b"nothing of Prefer was applied: the request reaches no operatio
 
 
 def _header_bytes(value: Json) -> bytes:
-    """Return a header's value; what cannot stand in one is left out (RFC 9110, 5.5)."""
-    text = to_text(value)
-    if text.isascii() and text.isprintable():
-        return text.encode()
-    return "".join(char for char in text if " " <= char <= "~").encode("latin-1")
+    return header_text(to_text(value)).encode()

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
+import orjson
+
 from mockserver.ids import uniform
 from mockserver.preferences import Preference
 from mockserver.scenarios import (
@@ -47,7 +49,6 @@ _TOKEN: Final = re.compile(rb"\[\[scenario:([^\[\]]{1,300})\]\]")
 _MOST: Final = 1_000_000_000
 
 # What ends a key for good ends the run that draws it: from then on every answer would be the same refusal.
-_NEVER_DRAWN: Final = frozenset(("success", "key-revoked-midway"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,7 +315,8 @@ def _read_chaos(
     _check_names(value, _CHAOS, "chaos")
     weights = value.get("weights")
     if weights is None:
-        weights = {one: 1 for one in SCENARIOS if one not in _NEVER_DRAWN}
+        # What does nothing, and what ends the run, are drawn by who asks for them.
+        weights = {one.name: 1 for one in SCENARIOS.values() if not (one.is_plain or one.ends_key)}
     if not isinstance(weights, dict) or not weights:
         raise ScenarioError("chaos: weights are an object from scenario to number")
     read = {
@@ -404,12 +406,13 @@ def _number(value: Any, name: str, least: float, most: float, *, is_whole: bool 
 class Plan:
     """What the requests of a tenant meet: the entries in the order they were made, and the counts of wishes.
 
-    `is_idle` while no request has to be looked at for it.
+    `revoked` maps an account to (how many of its requests are still answered, what the others meet); `is_idle`
+    while no request has to be looked at for all that.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     counts: dict[bytes, int] = field(default_factory=dict)
-    revoked: dict[str, int] = field(default_factory=dict)
+    revoked: dict[str, tuple[int, Wish]] = field(default_factory=dict)
     number: int = 0
     is_idle: bool = True
 
@@ -420,20 +423,17 @@ class Plan:
             if (made := f"plan-{self.number}") not in self.entries:
                 return made
 
-    def check(self, entries: Sequence[Entry]) -> None:
-        """Raise ScenarioError where entries cannot be added: too many, or one of the same id."""
+    def add(self, *entries: Entry) -> None:
+        """Add entries, all or none; raises ScenarioError where there are too many, or two of the same id."""
         if len(self.entries) + len(entries) > MOST_ENTRIES:
             raise ScenarioError(f"at most {MOST_ENTRIES:,} entries; DELETE /__admin/scenarios begins again")
-        names = [*self.entries, *(entry.id for entry in entries)]
+        added: dict[str, Entry] = {}
         for entry in entries:
-            if names.count(entry.id) > 1:
+            if entry.id in self.entries or entry.id in added:
                 raise ScenarioError(f"there is an entry '{entry.id}' already")
-
-    def add(self, entry: Entry) -> None:
-        """Add an entry; see :meth:`check`."""
-        self.check([entry])
-        self.entries[entry.id] = entry
-        self.is_idle = False
+            added[entry.id] = entry
+        self.entries |= added
+        self.is_idle = not (self.entries or self.revoked)
 
     def remove(self, name: str) -> bool:
         """Take an entry away; tell whether there was one."""
@@ -484,48 +484,51 @@ class Plan:
         seen = self.counts[key] = self.counts.get(key, 0) + 1
         return seen > wish.after and (wish.times is None or seen <= wish.after + wish.times)
 
-    def revoke(self, account: str, reads: int) -> None:
+    def revoke(self, account: str, reads: int, scenario: Scenario) -> None:
         """Let an account's key be refused after so many further requests; the first to ask for it counts."""
         if len(self.revoked) >= MOST_COUNTED:
             self.revoked.clear()
-        self.revoked.setdefault(account, reads)
+        self.revoked.setdefault(account, (reads, Wish(scenario=scenario, values={})))
         self.is_idle = False
 
-    def is_revoked(self, account: str) -> bool:
-        """Count one request of an account; tell whether its key is refused by now."""
-        left = self.revoked.get(account)
-        if left is None:
-            return False
+    def refused(self, account: str) -> Wish | None:
+        """Count one request of an account; return what it meets where its key is refused by now."""
+        found = self.revoked.get(account)
+        if found is None:
+            return None
+        left, wish = found
         if left > 0:
-            self.revoked[account] = left - 1
-            return False
-        return True
+            self.revoked[account] = (left - 1, wish)
+            return None
+        return wish
 
 
 @dataclass(slots=True)
 class Lot:
     """What fell to one request: the wishes by group, those that were met, and what there is to say about the others.
 
-    `planned` are the wishes that the plan had; `wire` is how its answer travels; `news_s` the seconds it waits for a
-    callback at most, None for not at all.
+    `planned` are the wishes that the plan had; `left_out` the scenarios that are not met; `wire` is how its answer
+    travels; `news_s` the seconds it waits for a callback at most, None for not at all.
     """
 
     wishes: dict[str, Wish] = field(default_factory=dict)
     planned: list[Wish] = field(default_factory=list)
     met: list[Wish] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
     wire: Wire = PLAIN
     news_s: float | None = None
 
-    def take(self, wish: Wish, why_not: str) -> None:
-        """Keep a wish, unless it cannot be met here or its group is taken."""
-        if why_not:
-            self.notes.append(f"{wish.scenario.name} was not applied: {why_not}")
-        elif wish.scenario.group in self.wishes:
-            first = self.wishes[wish.scenario.group].scenario.name
-            self.notes.append(f"{wish.scenario.name} was not applied: {first} came first")
-        else:
-            self.wishes[wish.scenario.group] = wish
+    def take(self, wish: Wish) -> None:
+        """Keep a wish, unless its group is taken."""
+        first = self.wishes.setdefault(wish.scenario.group, wish)
+        if first is not wish:
+            self.leave_out(wish.scenario.name, f"{first.scenario.name} came first")
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Note that a scenario was asked for and is not met."""
+        self.left_out.add(name)
+        self.notes.append(f"{name} was not applied: {why}")
 
     def task_scenarios(self) -> dict[str, Values]:
         """Return what a task is to meet, by name: first what becomes of it, then how that is told."""
@@ -533,15 +536,15 @@ class Lot:
         return {one.scenario.name: one.values for one in found if one.scenario.is_of_task}
 
 
-def lazy_body(body: bytes, read: Callable[[bytes], Json]) -> Callable[[], Json]:
+def lazy_body(body: bytes) -> Callable[[], Json]:
     """Return what parses a body once, when it is first asked for; MISSING for what is no JSON."""
     known: list[Json] = []
 
     def value() -> Json:
         if not known:
             try:
-                known.append(read(body))
-            except ValueError:
+                known.append(orjson.loads(body))
+            except orjson.JSONDecodeError:
                 known.append(MISSING)
         return known[0]
 

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from mockserver.tasks import Task, TaskView, Timeline
-from mockserver.wire import PLAIN, Answer, Wire
+from mockserver.wire import PLAIN, Answer, Wire, header_text
 from validator.contract.document import nearest
 from validator.contract.expressions import Json, to_text
 from validator.contract.model import Callback, Contract, Lifecycle, Operation
@@ -29,6 +29,7 @@ Value = str | float | int | bool
 Values = Mapping[str, Any]
 Group = Literal["outcome", "refusal", "transport", "callbacks", "results"]
 Channel = Literal["poll", "callback"]
+Need = Literal["", "callback", "signature", "order", "expiry"]
 Roll = Callable[[], float]
 """Draws a number from 0 up to, but not including, 1."""
 
@@ -42,6 +43,7 @@ GROUPS: Final[Mapping[Group, str]] = {
 """The groups of the atlas. One request meets at most one scenario of each."""
 
 ALL_ROLES: Final = frozenset(("create", "read", "list", "other"))
+CREATE: Final = frozenset(("create",))
 LONGEST_S: Final = 3_600.0
 """Seconds that anything may be held back on the wall clock."""
 
@@ -138,8 +140,6 @@ class Try:
 
 USUAL: Final = Try()
 
-View = Callable[[TaskView, Values, Channel], TaskView]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
@@ -148,8 +148,8 @@ class Scenario:
     `summary` is one sentence; `source` the public bug, or the page, that it was learnt from; `roles` the
     operations that can meet it ("other" are those without a role).  What it does stands in the functions that
     are not None.  `refusals` are (kind, reason) in the words of a spec's error cases, the first that the
-    provider has a case for counts.  `is_before`: the request is not handled at all; `is_of_order`: there must be
-    more than one callback, and time must bring them; `is_plain`: nothing is done but to keep plans away.
+    provider has a case for counts.  `is_before`: the request is not handled at all; `needs` is what the
+    operation must have, `needs_time` that tasks move by time; `is_plain`: nothing is done but to keep plans away.
     """
 
     name: str
@@ -162,9 +162,9 @@ class Scenario:
     is_before: bool = False
     ends_key: bool = False
     waits_for_news: bool = False
-    is_of_order: bool = False
     is_plain: bool = False
-    needs: Literal["", "callback", "signature"] = ""
+    needs: Need = ""
+    needs_time: bool = False
     course: Callable[[Story, Values], Story] | None = None
     view: Callable[[Task, Values, Channel, int], tuple[int, str | None, bool]] | None = None
     hides_reads: bool = False
@@ -182,6 +182,11 @@ class Scenario:
     def is_of_task(self) -> bool:
         """Tell whether it is chosen when a task is created, and stays with the task."""
         return self.group in ("outcome", "callbacks", "results") and not self.refusals
+
+    @property
+    def is_of_callbacks(self) -> bool:
+        """Tell whether it does nothing for a task that calls nobody."""
+        return self.group == "callbacks"
 
     def read(self, given: Mapping[str, Any]) -> Values:
         """Return the values of all parameters; raises ScenarioError for one that is not known or not allowed."""
@@ -326,13 +331,8 @@ def _broken_json(answer: Answer, values: Values) -> None:
         answer.body = b"{"
 
 
-def _plain(text: str) -> str:
-    """Return what of a text may stand in a header (RFC 9110, 5.5): a line break in it would be another header."""
-    return "".join(char for char in text if " " <= char <= "~").strip()
-
-
 def _other_type(answer: Answer, values: Values) -> None:
-    answer.header(b"content-type", _plain(str(values["type"])).encode())
+    answer.header(b"content-type", header_text(str(values["type"])).strip().encode())
 
 
 def _more_members(answer: Answer, values: Values) -> None:
@@ -367,7 +367,7 @@ def _retry_after(answer: Answer, values: Values) -> None:
     wanted = str(values["retry-after"])
     if wanted == "provider":
         return
-    answer.header(b"retry-after", None if wanted == "none" else _plain(wanted).encode())
+    answer.header(b"retry-after", None if wanted == "none" else header_text(wanted).strip().encode())
 
 
 def _ok_status(answer: Answer, values: Values) -> None:
@@ -449,7 +449,7 @@ _ENTRIES: Final = (
         group="outcome",
         summary="The task takes several times as long.",
         source=_GITHUB + "nickna/Conduit/issues/116",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         parameters=(
             Parameter(name="factor", summary="how many times as long", default=5.0, least=0.01, most=100_000),
         ),
@@ -460,7 +460,7 @@ _ENTRIES: Final = (
         group="refusal",
         summary="The prompt or picture is found wanting at once: no task.",
         source=_TABLE,
-        roles=frozenset(("create",)),
+        roles=CREATE,
         # A bare "forbidden" speaks of the key and its rights; what stands in the request is invalid.
         refusals=(("forbidden", "content"), ("forbidden", "policy"), ("invalid", "")),
     ),
@@ -469,7 +469,7 @@ _ENTRIES: Final = (
         group="outcome",
         summary="The task runs its full time, then fails because of its content.",
         source=_GITHUB + "gitroomhq/postiz-app/pull/1809",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         course=_moderated_late,
     ),
     Scenario(
@@ -477,7 +477,7 @@ _ENTRIES: Final = (
         group="outcome",
         summary="The task is accepted and fails after seconds, for a documented reason.",
         source=_GITHUB + "QuantumNous/new-api/pull/2532",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         parameters=(
             Parameter(
                 name="reason",
@@ -492,7 +492,7 @@ _ENTRIES: Final = (
         group="outcome",
         summary="The task never ends.",
         source=_GITHUB + "backblaze-labs/genblaze/pull/282",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         course=_stuck,
     ),
     Scenario(
@@ -500,7 +500,7 @@ _ENTRIES: Final = (
         group="outcome",
         summary="The provider cancels the task halfway, where it has such a state.",
         source=_STATES,
-        roles=frozenset(("create",)),
+        roles=CREATE,
         course=_canceled,
     ),
     Scenario(
@@ -525,7 +525,7 @@ _ENTRIES: Final = (
         group="outcome",
         summary="The task falls back to its former state for a third of its time, then goes on.",
         source=_GITHUB + "ArcReel/ArcReel/pull/410",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         course=_goes_back,
     ),
     Scenario(
@@ -533,7 +533,7 @@ _ENTRIES: Final = (
         group="outcome",
         summary="The first reads do not find the task.",
         source=_GITHUB + "Azure/azure-functions-durable-extension/issues/143",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         parameters=(Parameter(name="reads", summary="how many", default=2, least=1),),
         hides_reads=True,
     ),
@@ -586,7 +586,7 @@ _ENTRIES: Final = (
         group="refusal",
         summary="The balance does not suffice.",
         source=_GITHUB + "Comfy-Org/ComfyUI/issues/7989",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         refusals=(("quota-exhausted", ""),),
     ),
     Scenario(
@@ -594,7 +594,7 @@ _ENTRIES: Final = (
         group="refusal",
         summary="As many tasks as allowed are running.",
         source=_GITHUB + "shrimbly/node-banana/pull/116",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         refusals=(("concurrency-exceeded", ""),),
     ),
     Scenario(
@@ -617,7 +617,7 @@ _ENTRIES: Final = (
         group="refusal",
         summary="The model is gone.",
         source=_GITHUB + "aden-hive/hive/issues/5316",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         refusals=(("not-found", "retired"), ("invalid", "retired"), ("invalid", "")),
     ),
     Scenario(
@@ -765,7 +765,7 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="No callback arrives.",
         source=_GITHUB + "replicate/scribble-diffusion/issues/85",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="callback",
         attempt=lambda values, tried, retries: Try(lost="lost on the way"),
     ),
@@ -774,7 +774,7 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="Every callback is sent again, with the same id.",
         source=_GITHUB + "Vexa-ai/vexa/pull/604",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="callback",
         parameters=(
             Parameter(name="copies", summary="how often altogether", default=2, least=2, most=100),
@@ -789,7 +789,7 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="Every callback comes long after the change.",
         source=_GITHUB + "mockoon/mockoon/issues/709",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="callback",
         parameters=(replace(_SECONDS, summary="how much later, on the tenant's clock", default=600.0),),
         sendings=_later,
@@ -799,22 +799,23 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="The first callback arrives before the answer to the request that made the task.",
         source=_GITHUB + "FusionAuth/fusionauth-site/pull/462",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="callback",
         parameters=(
             replace(_WALL, summary="real seconds that the answer waits for it at most", default=5.0),
         ),
         course=_early,
         waits_for_news=True,
+        needs_time=True,
     ),
     Scenario(
         name="callback-out-of-order",
         group="callbacks",
         summary="The last callback comes first, the others after it.",
         source=_GITHUB + "adcontextprotocol/adcp/issues/2400",
-        roles=frozenset(("create",)),
-        needs="callback",
-        is_of_order=True,
+        roles=CREATE,
+        needs="order",
+        needs_time=True,
         sendings=_swapped,
     ),
     Scenario(
@@ -822,7 +823,7 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="The signature of every callback is wrong.",
         source=_GITHUB + "ghostwright/phantom/pull/80",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="signature",
         attempt=lambda values, tried, retries: Try(is_forged=True),
     ),
@@ -831,7 +832,7 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="Every callback is signed rightly, with a time long past.",
         source=_GITHUB + "flippercloud/flipper/pull/1022",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="signature",
         parameters=(replace(_SECONDS, summary="how old", default=3600.0),),
         attempt=lambda values, tried, retries: Try(shift_s=-float(values["seconds"])),
@@ -841,7 +842,7 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="The receiver's address answers with a redirect, which nobody follows.",
         source=_GITHUB + "replicate/replicate-javascript/issues/195",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="callback",
         attempt=lambda values, tried, retries: Try(
             lost="answered with a redirect, which is not followed", status=301
@@ -852,7 +853,7 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="The receiver's answer comes too late to count: it is tried again, where the provider does so.",
         source=_GITHUB + "nozzlegear/ShopifySharp/issues/919",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="callback",
         parameters=(Parameter(name="tries", summary="how many answers are too late", default=1, least=1),),
         attempt=lambda values, tried, retries: Try(is_unheard=tried < int(values["tries"])),
@@ -862,7 +863,7 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="Only the end of the task is told.",
         source="pages that do not say which changes are told",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="callback",
         sendings=lambda sendings, values: [one for one in sendings if one.is_final],
     ),
@@ -871,7 +872,7 @@ _ENTRIES: Final = (
         group="callbacks",
         summary="Every retry there is, though the receiver took the first.",
         source=_GITHUB + "frain-dev/convoy/issues/1262",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         needs="callback",
         parameters=(
             Parameter(
@@ -890,7 +891,8 @@ _ENTRIES: Final = (
         group="results",
         summary="The result's address has expired already.",
         source=_GITHUB + "openstate/open-raadsinformatie/issues/25",
-        roles=frozenset(("create",)),
+        roles=CREATE,
+        needs="expiry",
         expires=True,
     ),
     Scenario(
@@ -898,7 +900,7 @@ _ENTRIES: Final = (
         group="results",
         summary="There is no file behind the result's address.",
         source=_GITHUB + "kodelyx/flow-agent/issues/4",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         answer=_file_gone,
     ),
     Scenario(
@@ -906,7 +908,7 @@ _ENTRIES: Final = (
         group="results",
         summary="The file comes a piece at a time.",
         source=_GITHUB + "receptron/mulmocast-cli/pull/1481",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         parameters=(
             replace(_WALL, default=30.0),
             Parameter(name="pieces", summary="in how many pieces", default=30, least=2, most=1_000),
@@ -918,7 +920,7 @@ _ENTRIES: Final = (
         group="results",
         summary="The connection ends in the middle of the file.",
         source=_GITHUB + "franklioxygen/MyTube/pull/471",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         parameters=(
             Parameter(name="share", summary="how much of it arrives", default=0.5, least=0, most=0.99),
         ),
@@ -929,7 +931,7 @@ _ENTRIES: Final = (
         group="results",
         summary="The file says that it is something else.",
         source=_GITHUB + "kodelyx/flow-agent/issues/4",
-        roles=frozenset(("create",)),
+        roles=CREATE,
         parameters=(Parameter(name="type", summary="what it says", default="application/octet-stream"),),
         answer=_other_type,
     ),
@@ -963,6 +965,40 @@ def role_of(operation: Operation) -> str:
     return operation.role or "other"
 
 
+def _lacks_callback(operation: Operation) -> str:
+    return "" if operation.callbacks else "this operation sends no callbacks"
+
+
+def _lacks_signature(operation: Operation) -> str:
+    is_signed = any(one.signature for one in operation.callbacks)
+    return _lacks_callback(operation) or ("" if is_signed else "this provider signs nothing")
+
+
+def _lacks_order(operation: Operation) -> str:
+    course = operation.lifecycle.success if operation.lifecycle is not None else ()
+    told_at_most = max(
+        (sum(state in one.states for _, state in course) for one in operation.callbacks), default=0
+    )
+    return _lacks_callback(operation) or (
+        "" if told_at_most > 1 else "this operation tells of one state alone, and one callback has no order"
+    )
+
+
+def _lacks_expiry(operation: Operation) -> str:
+    lifecycle = operation.lifecycle
+    is_kept = lifecycle is None or lifecycle.result_expires is None
+    return "the files of this provider do not expire" if is_kept else ""
+
+
+_LACKS: Final[Mapping[str, Callable[[Operation], str]]] = {
+    "callback": _lacks_callback,
+    "signature": _lacks_signature,
+    "order": _lacks_order,
+    "expiry": _lacks_expiry,
+}
+"""What an operation lacks for a scenario that needs something of it, "" where it has it."""
+
+
 def obstacle(
     scenario: Scenario, contract: Contract, operation: Operation, values: Values | None = None
 ) -> str:
@@ -971,19 +1007,8 @@ def obstacle(
     if role not in scenario.roles:
         wanted = " or ".join(sorted(scenario.roles))
         return f"it is met by operations that {wanted}, and this one does not"
-    if scenario.needs and role == "create" and not operation.callbacks:
-        return "this operation sends no callbacks"
-    if scenario.needs == "signature" and not any(one.signature for one in operation.callbacks):
-        return "this provider signs nothing"
-    if scenario.is_of_order and operation.lifecycle is not None:
-        told_at_most = max(
-            sum(state in one.states for _, state in operation.lifecycle.success)
-            for one in operation.callbacks
-        )
-        if told_at_most < 2:
-            return "this operation tells of one state alone, and one callback has no order"
-    if scenario.expires and operation.lifecycle is not None and operation.lifecycle.result_expires is None:
-        return "the files of this provider do not expire"
+    if scenario.needs and (lacking := _LACKS[scenario.needs](operation)):
+        return lacking
     if scenario.course is not None and operation.lifecycle is not None:
         lifecycle = operation.lifecycle
         told = frozenset(state for one in operation.callbacks for state in one.states)
@@ -1003,15 +1028,6 @@ def reasons(contract: Contract, lifecycle: Lifecycle) -> Mapping[str, str]:
         if rule.failure:
             out.setdefault(rule.id, rule.failure)
     return out
-
-
-def stories(scenarios: Mapping[str, Values], story: Story) -> Story:
-    """Return what becomes of a task; raises ScenarioError where a scenario cannot be met."""
-    for name, values in scenarios.items():
-        scenario = SCENARIOS[name]
-        if scenario.course is not None:
-            story = scenario.course(story, values)
-    return story
 
 
 def view(
@@ -1108,7 +1124,7 @@ def described(names: Iterable[tuple[str, Values]]) -> str:
 
 
 def _quoted(value: Any) -> str:
-    text = ("yes" if value else "no") if isinstance(value, bool) else _plain(to_text(value))
+    text = ("yes" if value else "no") if isinstance(value, bool) else header_text(to_text(value)).strip()
     if text and re.fullmatch(r"[A-Za-z0-9._/+-]+", text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

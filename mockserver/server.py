@@ -15,6 +15,7 @@ import shlex
 import signal
 import socket
 import struct
+import threading
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import replace
@@ -367,6 +368,10 @@ class QuickConfig(uvicorn.Config):
     most_connections: int = MOST_CONNECTIONS
 
 
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 class QuickServer(Server):
     """uvicorn's server without its pauses: it stops when it is told to, not at the next tenth of a second."""
 
@@ -393,19 +398,14 @@ class QuickServer(Server):
     def capture_signals(self) -> Iterator[None]:
         """Stop on SIGINT and SIGTERM, and end as an ordinary program does, with exit code 0."""
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        try:
-            for number in signals:
-                loop.add_signal_handler(number, self.stop)
-        except (NotImplementedError, RuntimeError, ValueError):
-            # Not the main thread, or a system without such handlers: whoever embeds the server stops it.
+        with contextlib.ExitStack() as handlers:
+            # In another thread no signals arrive: whoever embeds the server stops it.
+            for number in (signal.SIGINT, signal.SIGTERM) if _is_main_thread() else ():
+                # Windows has no such handlers; there Ctrl+C ends the loop.
+                with contextlib.suppress(NotImplementedError):
+                    loop.add_signal_handler(number, self.stop)
+                    handlers.callback(loop.remove_signal_handler, number)
             yield
-            return
-        try:
-            yield
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the port, then say so."""

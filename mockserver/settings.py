@@ -177,14 +177,19 @@ def parse_limits(texts: Sequence[str]) -> dict[tuple[str, str], float | None]:
         if value == "on":
             out[provider, unit] = None
             continue
-        try:
-            quota = float(value)
-        except ValueError:
-            raise SettingError(f"limit '{text}': '{value}' is neither a number nor 'on'") from None
-        if not 0 <= quota < math.inf:
-            raise SettingError(f"limit '{text}': must be 0 or more")
-        out[provider, unit] = quota
+        out[provider, unit] = _quota(value, f"limit '{text}'", "neither a number nor 'on'")
     return out
+
+
+def _quota(value: str, where: str, what: str) -> float:
+    """Return a number of 0 or more; raises SettingError, which says what another text is."""
+    try:
+        quota = float(value)
+    except ValueError:
+        raise SettingError(f"{where}: '{value}' is {what}") from None
+    if not 0 <= quota < math.inf:
+        raise SettingError(f"{where}: must be 0 or more")
+    return quota
 
 
 def parse_budgets(texts: Sequence[str]) -> dict[str, float]:
@@ -194,13 +199,7 @@ def parse_budgets(texts: Sequence[str]) -> dict[str, float]:
         provider, equals, value = text.partition("=")
         if not equals or not provider:
             raise SettingError(f"budget '{text}': write PROVIDER=UNITS")
-        try:
-            units = float(value)
-        except ValueError:
-            raise SettingError(f"budget '{text}': '{value}' is no number") from None
-        if not 0 <= units < math.inf:
-            raise SettingError(f"budget '{text}': must be 0 or more")
-        out[provider] = units
+        out[provider] = _quota(value, f"budget '{text}'", "no number")
     return out
 
 

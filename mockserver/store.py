@@ -13,6 +13,7 @@ import asyncio
 import heapq
 import sqlite3
 from array import array
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -247,7 +248,7 @@ class _Tenant:
         self.accounts: dict[str, Account] = {}
         self.deliveries: dict[str, Delivery] = {}
         self.of_task: dict[str, list[Delivery]] = {}
-        self.finished: dict[str, tuple[Delivery, int]] = {}
+        self.finished: OrderedDict[str, tuple[Delivery, int]] = OrderedDict()
         self.finished_bytes = 0
         self.dropped = 0
 
@@ -428,7 +429,8 @@ class MemoryStore:
 
 def _drop_oldest(held: _Tenant) -> None:
     """Drop the delivery that was finished first."""
-    delivery, size = held.finished.pop(next(iter(held.finished)))
+    # A plain dictionary would be searched from its start for the oldest, past all that are gone.
+    _, (delivery, size) = held.finished.popitem(last=False)
     held.finished_bytes -= size
     held.dropped += 1
     del held.deliveries[delivery.id]

@@ -11,6 +11,16 @@ from typing import Final
 HeaderList = list[tuple[bytes, bytes]]
 
 
+def header_text(text: str) -> str:
+    """Return a text as it may stand in a header; what cannot is left out (RFC 9110, 5.5).
+
+    A line break would be the end of that header, and the beginning of another.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char for char in text if " " <= char <= "~")
+
+
 class Answer:
     """An answer before it is sent: headers in bytes, names in lower case."""
 

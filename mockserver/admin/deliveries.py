@@ -108,21 +108,28 @@ def _found_delivery(control: Control, tenant: Tenant, request: Request) -> Deliv
     return found
 
 
-def _handout(control: Control, handout: Handout) -> dict[str, Json]:
-    delivery = handout.delivery
+def _head(delivery: Delivery) -> dict[str, Json]:
+    """Return what a delivery brings, and where."""
     return {
         "id": delivery.id,
         "task": delivery.task_id,
         "provider": delivery.provider,
         "callback": delivery.callback,
         "state": delivery.state,
+        "url": shown_url(delivery.url),
+        "body": body_json(delivery.body),
+        "body_base64": base64.b64encode(delivery.body).decode(),
+    }
+
+
+def _handout(control: Control, handout: Handout) -> dict[str, Json]:
+    delivery = handout.delivery
+    return {
+        **_head(delivery),
         "attempt": len(delivery.attempts) + 1,
         "at": iso(handout.at),
         "method": handout.method,
-        "url": shown_url(delivery.url),
         "headers": _headers(control, handout.headers),
-        "body": body_json(delivery.body),
-        "body_base64": base64.b64encode(delivery.body).decode(),
         "report_within_s": handout.within_s,
     }
 
@@ -134,17 +141,10 @@ def _headers(control: Control, headers: tuple[tuple[str, str], ...]) -> list[Jso
 
 def _delivery(control: Control, delivery: Delivery) -> dict[str, Json]:
     return {
-        "id": delivery.id,
-        "task": delivery.task_id,
-        "provider": delivery.provider,
-        "callback": delivery.callback,
-        "state": delivery.state,
-        "url": shown_url(delivery.url),
+        **_head(delivery),
         "status": delivery.status,
         "due": iso(delivery.due),
         "next_at": None if delivery.next_at is None else iso(delivery.next_at),
-        "body": body_json(delivery.body),
-        "body_base64": base64.b64encode(delivery.body).decode(),
         "attempts": [
             {
                 "number": number,

@@ -20,7 +20,7 @@ from validator.contract.expressions import Json
 async def get_scenarios(control: Control, tenant: Tenant, request: Request) -> Response:
     """Answer GET /scenarios."""
     plan: list[Json] = [entry.to_json() for entry in tenant.plan.entries.values()]
-    revoked: list[Json] = [account for account, left in tenant.plan.revoked.items() if not left]
+    revoked: list[Json] = [account for account, (left, _) in tenant.plan.revoked.items() if not left]
     return ok(
         {
             "plan": plan,
@@ -53,11 +53,9 @@ async def add_scenarios(control: Control, tenant: Tenant, request: Request) -> R
     if faults:
         raise ProblemError(409, "Cannot be met", faults[0])
     try:
-        tenant.plan.check(made)
+        tenant.plan.add(*made)
     except ScenarioError as error:
         raise ProblemError(409, "No room", str(error)) from None
-    for one in made:
-        tenant.plan.add(one)
     return ok({"plan": [one.to_json() for one in made]}, 201)
 
 
