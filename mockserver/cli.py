@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import IO, Any, Final
@@ -22,6 +21,7 @@ from mockserver.settings import (
     parse_variants,
 )
 from validator.options import CLEAN, Command
+from validator.printing import is_coloured
 
 EXIT_BROKEN: Final = 2
 _TERMINAL_COMMANDS: Final = ("status", "tail", "forward")
@@ -320,7 +320,7 @@ def serve(
     from mockserver.store import StoreError
     from validator.contract import SpecError
 
-    is_coloured = _is_coloured(sys.stderr)
+    colour = is_coloured("auto", sys.stderr)
     try:
         moved_by, polls = parse_progress(progress)
         settings = Settings(
@@ -339,7 +339,7 @@ def serve(
             **plain,
         )
         settings.check()
-        run(settings, say=lambda text: click.echo(text, err=True), is_coloured=is_coloured)
+        run(settings, say=lambda text: click.echo(text, err=True), is_coloured=colour)
     except (SettingError, SpecError, StoreError) as error:
         click.echo(f"understudy serve: {error}", err=True)
         raise SystemExit(EXIT_BROKEN) from None
@@ -363,13 +363,6 @@ def read_plan(file: IO[bytes]) -> Sequence[Any]:
             f"--plan {file.name}: write a list of entries, or an object with the list under 'plan'"
         )
     return entries
-
-
-def _is_coloured(stream: Any) -> bool:
-    """Tell whether to colour: on a terminal, unless NO_COLOR says otherwise (no-color.org)."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or bool(stream.isatty())
 
 
 @main.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import signal
 import sys
 import threading
@@ -17,6 +16,7 @@ from mockserver.journal import shown_url
 from mockserver.remote import GoneError, Remote, RemoteError, check_url, deliver, headers_of
 from mockserver.settings import DEFAULT_PORT
 from validator.options import CLEAN, Command
+from validator.printing import Paint, is_coloured, painter, plural
 from validator.report import printable
 
 EXIT_NO_SERVER: Final = 2
@@ -36,8 +36,6 @@ _STATUSES: Final[Mapping[str, str]] = {
     "refused": _RED,
 }
 _OUTCOMES: Final[Mapping[str, str]] = {"success": _GREEN, "failure": _RED, "canceled": _YELLOW}
-
-Paint = Callable[[str, str], str]
 
 
 def _connected(command: Any) -> Any:
@@ -72,13 +70,11 @@ _AS_JSON: Final = click.option("--json", "is_json", is_flag=True, help="JSON ins
 
 
 def _painter() -> Paint:
-    """Return what colours a text: on a terminal, unless NO_COLOR says otherwise (no-color.org)."""
-    is_coloured = not os.environ.get("NO_COLOR") and (
-        bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
-    )
+    """Return what colours a text where it is to be coloured."""
+    colour = is_coloured("auto", sys.stdout)
     # Otherwise colours are taken out again where it is no terminal.
-    click.get_current_context().color = is_coloured or None
-    return lambda text, colour: f"\x1b[{colour}m{text}\x1b[0m" if is_coloured and text else text
+    click.get_current_context().color = colour or None
+    return painter(colour=colour)
 
 
 def _run(name: str, body: Callable[[], None]) -> int:
@@ -151,7 +147,7 @@ def _status_lines(server: str, seen: Mapping[str, Any], paint: Paint) -> Iterato
     yield f"{paint('understudy ' + health['version'], _BOLD)}  {server}"
     width = max((len(one["id"]) for one in seen["providers"]), default=0)
     for one in seen["providers"]:
-        yield f"  {one['id']:<{width}}  {one['baseUrl']}  {_count(len(one['operations']), 'operation')}"
+        yield f"  {one['id']:<{width}}  {one['baseUrl']}  {plural(len(one['operations']), 'operation')}"
     names = ", ".join(one["name"] for one in tenants["tenants"][:8])
     more = ", ..." if tenants["count"] > 8 else ""
     yield f"tenants     {tenants['count']:,}: {names}{more}"
@@ -182,10 +178,6 @@ def _status_lines(server: str, seen: Mapping[str, Any], paint: Paint) -> Iterato
         "sent by the server" if ledger["mode"] == "push" else "pulled (understudy forward, or the admin API)"
     )
     yield f"    ledger    {_size(ledger['bytes'])}, {ledger['dropped']:,} dropped, {how}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _size(number: int) -> str:
