@@ -25,7 +25,7 @@ from mockserver import scenarios
 from mockserver.clock import stopwatch
 from mockserver.deliveries import Attempt, Delivery, Handout, Mode, judge, planned
 from mockserver.journal import shown_url
-from mockserver.receivers import NotAllowedError, Policy, split
+from mockserver.receivers import LONGEST_ADDRESS, NotAllowedError, Policy, split
 from mockserver.scenarios import USUAL, Sending, Try
 from mockserver.settings import WELL_KNOWN_SECRET
 from mockserver.tasks import Task
@@ -754,6 +754,8 @@ class Outbox:
         status: int | None = None
         error = ""
         try:
+            if len(delivery.url) > LONGEST_ADDRESS:
+                raise NotAllowedError(f"an address of more than {LONGEST_ADDRESS:,} characters")
             if how.lost:
                 status, error = how.status, f"{how.lost}; nothing was sent (scenario {scenario})"
             else:

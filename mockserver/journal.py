@@ -32,12 +32,14 @@ _MEMBER: Final = re.compile(r"\"([^\"\\]{1,100})\"(\s*:\s*\")((?:[^\"\\]|\\.)+)"
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SECRET_WORDS: Final = frozenset(
     (
-        *("apikey", "auth", "authorization", "bearer", "credential", "credentials", "hmac", "jwt", "key"),
-        *("pass", "passphrase", "passwd", "password", "pwd", "secret", "session", "sessionid", "sig"),
-        *("signature", "token"),
+        *("apikey", "apikeys", "auth", "authorization", "bearer", "cookie", "cookies", "credential"),
+        *("credentials", "hmac", "jwt", "key", "keys", "pass", "passphrase", "passwd", "password"),
+        *("passwords", "pwd", "secret", "secrets", "session", "sessionid", "sig", "signature", "token"),
     )
 )
 _SECRET_ENDS: Final = ("key", "password", "secret", "signature", "token")
+_BEARS: Final = re.compile(r"(?:Basic|Bearer|Token)\s+\S", re.IGNORECASE)
+"""How the value of a header begins that holds a credential, whatever its name (RFC 7235)."""
 
 _ALWAYS: Final = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie", "x-admin-token"))
 _NEVER: Final = frozenset(("idempotency-key", "x-idempotency-key", "sec-websocket-key"))
@@ -324,7 +326,8 @@ def headers_json(headers: Iterable[tuple[bytes, bytes]], secrets: frozenset[str]
     out = []
     for name, value in headers:
         text = name.decode("latin-1").lower()
-        shown = REDACTED if is_secret_header(text, secrets) else shown_url(value.decode("latin-1"))
+        held = value.decode("latin-1")
+        shown = REDACTED if is_secret_header(text, secrets) or _BEARS.match(held) else shown_url(held)
         out.append([text, shown])
     return out
 
@@ -377,7 +380,13 @@ def _redacted(value: Any, shown: Callable[[str], str], depth: int = 0) -> Any:
 
 
 def _is_secret_member(name: str, member: Any) -> bool:
-    return isinstance(member, str) and bool(member) and is_secret_name(name)
+    if isinstance(member, bool) or not member:
+        # Whether there is one is no secret.
+        return False
+    # A number of tokens is a count.
+    return is_secret_name(name) or (
+        not isinstance(member, int | float) and is_secret_name(name.removesuffix("s"))
+    )
 
 
 def _shortened(value: Any) -> Any:

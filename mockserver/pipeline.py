@@ -348,8 +348,11 @@ class Pipeline:
             return self._refuse_for(visit, operation, revoked)
         transport = lot.wishes.get("transport")
         if transport is not None and transport.scenario.is_before and not transport.values.get("accepted"):
-            examination = visit.examination
-            examination.report = replace(_NO_REPORT, provider=contract.id, operation=operation.id)
+            found = f"scenario {transport.scenario.name}"
+            undone = protocol_violation(contract, "unavailable", found=found, operation=operation.id)
+            visit.examination.report = replace(
+                _NO_REPORT, provider=contract.id, operation=operation.id, violations=(undone,)
+            )
             lot.wishes = {"transport": transport}
             return self._distort(visit, lot, Answer(0, _own_headers(visit), b""))
         refusal = lot.wishes.get("refusal")

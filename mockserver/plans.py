@@ -35,8 +35,8 @@ from validator.contract.document import nearest
 from validator.contract.expressions import MISSING, ExpressionError, Json, find_member, parse_pointer
 from validator.contract.model import Contract, Operation
 
-TOKEN: Final = b"[[scenario:"
-"""What a text says to meet a scenario: `[[scenario:name; parameter=value]]`."""
+TOKEN: Final = b"[["
+"""How a text begins that asks for a scenario, `[[scenario:name; parameter=value]]`; looked for in every body."""
 
 MOST_TOKENS: Final = 8
 """Tokens of one body that are read; a scenario of each group is all that can be met."""
@@ -45,7 +45,7 @@ MOST_ENTRIES: Final = 1_000
 MOST_COUNTED: Final = 10_000
 """Wishes whose requests are counted for `after` and `times`; the count begins again when there are more."""
 
-_TOKEN: Final = re.compile(rb"\[\[scenario:([^\[\]]{1,300})\]\]")
+_TOKEN: Final = re.compile(rb"\[\[\s*scenario\s*:([^\[\]]{0,300}\]\])?", re.IGNORECASE)
 _MOST: Final = 1_000_000_000
 
 # What ends a key for good ends the run that draws it: from then on every answer would be the same refusal.
@@ -124,16 +124,28 @@ def wishes_of_text(body: bytes, notes: list[str]) -> list[Wish]:
     """Return what the texts of a body ask for; looked for in the bytes, so that no body has to be parsed."""
     out = []
     for found in islice(_TOKEN.finditer(body), MOST_TOKENS):
-        name, *parts = found[1].decode("utf-8", "replace").split(";")
+        if found[1] is None:
+            notes.append("a text begins with [[scenario: and has no ]] behind it")
+            continue
+        name, *parts = _text_of(found[1][:-2]).split(";")
         given = {}
         for part in parts:
             key, _, value = part.partition("=")
-            given[key.strip().lower()] = value.strip()
+            given[key.strip().lower()] = value.strip().strip('"')
         try:
             out.append(make_wish(name.strip(), given, origin="text"))
         except ScenarioError as error:
             notes.append(str(error))
     return out
+
+
+def _text_of(part: bytes) -> str:
+    """Return the text that a part of a JSON string stands for; as it is where it is none."""
+    try:
+        text: str = orjson.loads(b'"' + part + b'"')
+    except orjson.JSONDecodeError:
+        return part.decode("utf-8", "replace")
+    return text
 
 
 # --- plans ------------------------------------------------------------------------------------------------
@@ -257,6 +269,8 @@ class Entry:
         out: dict[str, Json] = {"id": self.id, "match": self.match.to_json()}
         if self.wish is not None:
             out |= {"scenario": self.wish.scenario.name, "with": dict(self.wish.values)}
+            if self.probability < 1:
+                out["seed"] = self.seed
         else:
             out |= {"chaos": {"weights": dict(self.weights), "seed": self.seed, "draw": self.first_draw}}
         out |= {"after": self.after, "times": self.times, "probability": self.probability}

@@ -51,6 +51,10 @@ _TRANSLATED: Final = tuple(
 """IPv6 networks whose addresses end in an IPv4 address that a packet finally reaches."""
 
 
+LONGEST_ADDRESS: Final = 2_048
+"""Characters of an address that are called."""
+
+
 class NotAllowedError(RuntimeError):
     """An address that deliveries may not go to."""
 

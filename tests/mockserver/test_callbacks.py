@@ -509,11 +509,17 @@ def test_a_task_without_an_address_sends_nothing() -> None:
         assert mock.deliveries() == []
 
 
-def test_an_address_too_long_is_not_kept() -> None:
+def test_an_address_too_long_is_neither_called_nor_kept_and_the_ledger_says_so() -> None:
     with Mock() as mock:
         mock.clip(hook="http://receiver.test/" + "x" * 3_000)
+        mock.wait(60)
 
-        assert mock.deliveries() == []
+        kept = mock.deliveries()
+
+    assert [] == mock.receivers.calls
+    assert {"refused"} == {one["status"] for one in kept}
+    assert "an address of more than 2,048 characters" == kept[0]["attempts"][0]["error"]
+    assert {2_049} == {len(one["url"]) for one in kept}
 
 
 def test_headers_follow_the_state() -> None:

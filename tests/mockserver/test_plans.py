@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,76 @@ def test_a_text_asks_where_no_header_can_be_set() -> None:
         assert reply.headers["x-mock-scenario"] == "rate-limited"
         assert "preference-applied" not in reply.headers
         assert mock.state(task) == "working"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[Scenario: rate-limited; retry-after=9]]",
+        '[[scenario:rate-limited; retry-after="9"]]',
+        "[[ scenario:\trate-limited;Retry-After = 9 ]]",
+    ],
+)
+def test_a_text_may_be_written_by_people(text: str) -> None:
+    with Mock() as mock:
+        reply = mock.create(prompt=text[:40], name=text)
+
+    assert (reply.status, reply.headers["retry-after"]) == (429, "9")
+
+
+def test_a_text_is_read_as_the_json_it_stands_in() -> None:
+    body = b'{"prompt": "[[scenario:unknown-status; status=\\u0061bc]]"}'
+    with Mock() as mock:
+        made = mock.call(
+            "POST",
+            "/toy/api/clips",
+            body=body,
+            headers={"x-toy-key": KEY, "content-type": "application/json"},
+        )
+
+        assert mock.state(made.json["clip"]["id"]) == "abc"
+
+
+@pytest.mark.parametrize("text", ["[[scenario:slow", "[[scenario:slow] ]", "[[scenario:slo[w]]"])
+def test_a_text_that_does_not_end_is_told(text: str) -> None:
+    with Mock() as mock:
+        reply = mock.create(prompt=text)
+
+    assert reply.status == 200
+    assert reply.headers["x-mock-note"] == "a text begins with [[scenario: and has no ]] behind it"
+
+
+def test_lists_of_lists_are_no_texts() -> None:
+    with Mock() as mock:
+        reply = mock.create(remark=[[1, 2], [3, 4]])
+
+    assert reply.status == 200
+    assert "x-mock-note" not in reply.headers
+
+
+def test_an_entry_tells_the_seed_of_its_draws() -> None:
+    with Mock() as mock:
+        drawn, given, sure = plan(
+            mock,
+            {"scenario": "slow", "probability": 0.5},
+            {"scenario": "slow", "probability": 0.5, "seed": 7},
+            {"scenario": "slow"},
+        )
+
+    assert drawn["seed"] > 0
+    assert given["seed"] == 7
+    assert "seed" not in sure
+
+
+@pytest.mark.parametrize("scenario", ["reset-before-answer", "html-error-page", "maintenance"])
+def test_what_was_never_handled_counts_as_refused(scenario: str) -> None:
+    with Mock() as mock:
+        with contextlib.suppress(ConnectionError):
+            asked(mock, f"scenario={scenario}")
+        (kept,) = mock.admin("GET", "/requests?verdict=refused")["requests"]
+
+    assert scenario == kept["scenario"]
+    assert f"scenario {scenario}" == kept["report"]["violations"][0]["found"]
 
 
 def test_the_journal_says_what_a_request_met() -> None:

@@ -209,6 +209,29 @@ def test_latency_without_an_upper_end_is_drawn_from_once_to_twice_the_least() ->
     assert len(set(taken)) > 10
 
 
+def test_lognormal_latency_lies_around_its_median_with_its_spread_and_under_its_cap() -> None:
+    def taken(wish: str) -> list[int]:
+        out = []
+        for _ in range(300):
+            start = mock.wall()
+            asked(mock, f"scenario=latency; shape=lognormal; seconds=1; {wish}")
+            out.append(mock.wall() - start)
+        return sorted(out)
+
+    with Mock(log="off") as mock:
+        wide, narrow, capped = taken("sigma=1"), taken("sigma=0.1"), taken("sigma=1; most=1.5")
+
+    assert 800 < wide[150] < 1_250
+    assert 900 < narrow[150] < 1_100
+    # A standard deviation from the median: about 16 in a hundred lie beyond it on each side.
+    assert 250 < wide[48] < 520
+    assert 2_000 < wide[252] < 3_900
+    assert narrow[0] > 650
+    assert narrow[-1] < 1_500
+    assert capped[-1] == 1_500
+    assert 30 < capped.count(1_500) < 150
+
+
 def test_a_key_ends_though_every_request_asks_for_its_end_again() -> None:
     with Mock() as mock:
         asking = [asked(mock, "scenario=key-revoked-midway").status for _ in range(4)]

@@ -12,12 +12,24 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mockserver.scenarios import SCENARIOS
+from mockserver.wallets import has_price
 from tests.cases import read_cases
 from tests.mock import Mock, Reply
 from tests.mockserver.clients import Client
 from tests.providers import LIBRARY, contract
 
 TENANT = "played"
+PRICED = tuple(name for name in LIBRARY if any(has_price(one) for one in contract(name).operations.values()))
+QUIET = tuple(
+    one.name
+    for one in SCENARIOS.values()
+    # A connection that ends says nothing, real time that passes is measured, a key that ends would end the script;
+    # and a result that is cut off or comes late is fetched with the others.
+    if one.wire is None and not one.ends_key and not one.waits_for_news
+)
+"""The scenarios whose answers, and whose results, arrive whole and at once."""
+
 START = "2030-01-01T00:00:00Z"
 LARGEST = 100_000
 """Bytes of a body that is part of a script: the largest pictures say nothing here, and cost seconds."""
@@ -67,6 +79,12 @@ class Player:
             listing = [one for one in contract(rest[0]).operations.values() if client.operation.id in one.of]
             for one in listing:
                 self.call("GET", client.url(one.path), headers=client.headers)
+        elif verb == "scenario":
+            self.scenario(*rest)
+        elif verb == "plan":
+            self.control("POST", "/scenarios", rest[0])
+        elif verb == "budgets":
+            self.control("PATCH", "/budgets", rest[0])
         elif verb == "advance":
             self.control("POST", "/clock/advance", {"by": f"PT{rest[0]}S"})
         elif verb == "next":
@@ -105,6 +123,17 @@ class Player:
             (made,) = self.mock.admin("GET", "/tasks?limit=1", tenant=TENANT)["tasks"]
             self.tasks.append((client, made["id"]))
         self.mock.settle()
+
+    def scenario(self, provider: str, name: str) -> None:
+        """Make a task that meets a scenario, where the provider can, and look at it."""
+        self.control(
+            "POST", "/scenarios", {"scenario": name, "match": {"provider": provider, "role": "create"}}
+        )
+        before = len(self.tasks)
+        self.create(provider, 0, "s", None, True, False)
+        self.control("DELETE", "/scenarios")
+        if len(self.tasks) > before:
+            self.do("read", -1)
 
     def case(self, provider: str, number: int) -> None:
         """Send one of the requests that keep or break a rule."""
@@ -168,6 +197,10 @@ def everything(providers: Sequence[str] = LIBRARY) -> list[Step]:
             script += [("list", provider, index), ("read", -1), ("move", -2, "failure")]
     script += [("next",), ("advance", 3), ("read", 0), ("move", 1, "success"), ("next",), ("next",)]
     script += [("case", provider, number) for provider in providers for number in range(len(cases(provider)))]
+    script += [("scenario", provider, name) for provider in providers for name in QUIET]
+    script += [("plan", {"chaos": {"weights": dict.fromkeys(QUIET, 1)}, "probability": 0.5})]
+    script += [("create", provider, 0, "c", None, True, False) for provider in providers for _ in range(6)]
+    script += [("budgets", dict.fromkeys(PRICED, 1)), ("create", PRICED[0], 0, "c", None, False, False)]
     script += [("advance", 200), ("replay", 0), ("replay", 5)]
     script += [("read", number) for number in range(20)]
     script += [("list", provider, 0) for provider in providers]

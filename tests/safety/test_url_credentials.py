@@ -128,13 +128,28 @@ def test_queries_headers_and_bodies_of_requests_are_shown_without_secrets() -> N
     with Mock() as mock:
         mock.call("GET", f"/toy/api/clips?page=1&access_token={SECRET}", headers={"x-toy-key": SECRET})
         mock.create(
-            headers={"referer": f"http://page.test/?session={SECRET}", "cookie": SECRET},
+            headers={
+                "referer": f"http://page.test/?session={SECRET}",
+                "cookie": SECRET,
+                "x-api-keys": SECRET,
+                "x-custom": f"Bearer {SECRET}",
+            },
             name="n",
             extra={"apiKey": SECRET, "list": [{"password": SECRET}], "url": f"http://x.test/?sig={SECRET}"},
+            more={
+                "tokens": [SECRET],
+                "auth": {"value": SECRET},
+                "credential": {"sk": SECRET},
+                "cookie": SECRET,
+            },
+            pin={"password": 271828182, "max_tokens": 314, "token": None, "key": False},
         )
         mock.create(name=f"http://x.test/?token={SECRET}", prompt=f"http://x.test/?token={SECRET}")
         shown = str(mock.admin("GET", "/requests"))
 
     assert SECRET not in shown
+    assert "271828182" not in shown
     assert "page=1" in shown
-    assert 6 <= shown.count(REDACTED)
+    # What is counted, and whether there is a credential at all, is none.
+    assert "'max_tokens': 314, 'token': None, 'key': False" in shown
+    assert 13 <= shown.count(REDACTED)
