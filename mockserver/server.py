@@ -548,7 +548,7 @@ def run(settings: Settings, *, say: Callable[[str], None], is_coloured: bool) ->
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve())
     app.backend.store.close()
     summary = farewell(app)
@@ -556,7 +556,8 @@ def run(settings: Settings, *, say: Callable[[str], None], is_coloured: bool) ->
         say(summary)
 
 
-def _loop_factory() -> Any:
+def loop_factory() -> Any:
+    """Return what makes an event loop here, None for the usual one."""
     try:
         import uvloop
     except ImportError:

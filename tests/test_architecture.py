@@ -62,7 +62,7 @@ LEVELS = {
         mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
         """,
     5: """
-        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.remote mockserver.server
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.local mockserver.remote mockserver.server
         mockserver.terminal
         """,
 }
