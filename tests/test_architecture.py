@@ -49,8 +49,8 @@ LEVELS = {
         validator.security validator.shell
         """,
     3: """
-        mockserver mockserver.clock mockserver.deliveries mockserver.har mockserver.ids mockserver.journal
-        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
+        mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har mockserver.ids
+        mockserver.journal mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
         mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
