@@ -41,11 +41,12 @@ def prefix_of(provider: str) -> str:
 
 
 def variables(
-    contract: Contract, base_url: str, keys: Keys, *, webhook_url: str | None = None
+    contract: Contract, base_url: str, keys: Keys, *, receiver: str | None = None
 ) -> dict[str, str]:
     """Return the variables of one provider: *_BASE_URL, and of the keys those that there are.
 
-    `base_url` is the whole of it, the provider's own base path included, as :func:`base_url_of` returns it.
+    `base_url` is the whole of it, the provider's own base path included, as :func:`base_url_of` returns it;
+    `receiver` is where callbacks may be asked to go, WEBHOOK_URL.
     """
     known = {
         "BASE_URL": base_url,
@@ -53,7 +54,7 @@ def variables(
         "ACCESS_KEY": keys.access_key,
         "SECRET_KEY": keys.secret_key,
         "WEBHOOK_SECRET": keys.webhook_secret,
-        "WEBHOOK_URL": webhook_url,
+        "WEBHOOK_URL": receiver,
     }
     prefix = prefix_of(contract.id)
     return {f"{prefix}_{name}": value for name, value in known.items() if value is not None}

@@ -50,8 +50,8 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har mockserver.ids
-        mockserver.journal mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
+        mockserver.journal mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers
+        mockserver.scenarios mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers

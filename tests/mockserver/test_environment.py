@@ -98,7 +98,7 @@ def test_the_variables_say_what_there_is_and_nothing_else() -> None:
 def test_a_provider_with_everything_has_all_variables() -> None:
     keys = Keys(api_key="a", access_key="b", secret_key="c", webhook_secret="d")
 
-    found = variables(contract("kling"), "http://x", keys, webhook_url="http://y")
+    found = variables(contract("kling"), "http://x", keys, receiver="http://y")
 
     assert {
         "KLING_BASE_URL": "http://x",
