@@ -5,6 +5,8 @@ Whoever waits for a call here is told by an :class:`Inbox`; whether time has to 
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -242,10 +244,14 @@ class Receiver:
 
         self._server = _Server((HOST, 0), Handler)
         self.origin = f"http://{HOST}:{self._server.server_address[1]}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="inbox", daemon=True
-        )
+        self._is_over = False
+        self._thread = threading.Thread(target=self._serve, name="inbox", daemon=True)
         self._thread.start()
+
+    def _serve(self) -> None:
+        # Not the library's own loop: that looks every so often whether it is to end, and its end waits for the look.
+        while not self._is_over:
+            self._server.handle_request()
 
     def open(self, tenant: str, *, now: Callable[[], int], verify: Verify, pump: Pump) -> Inbox:
         """Return the inbox of a tenant, new and empty."""
@@ -263,9 +269,12 @@ class Receiver:
 
     def stop(self) -> None:
         """Close the port."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._is_over = True
+        # It waits for a connection; this is the last one.
+        with contextlib.suppress(OSError):
+            socket.create_connection((HOST, self._server.server_port), 1.0).close()
         self._thread.join()
+        self._server.server_close()
 
 
 class _Server(ThreadingHTTPServer):

@@ -5,7 +5,6 @@ Costs nothing until a test asks for a fixture: everything of ours is imported th
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import threading
@@ -94,7 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ),
         ("understudy_providers", "args", [], "the providers to serve; all of them by default"),
         ("understudy_specs", "args", [], "spec files of providers of your own"),
-        ("understudy_variants", "args", [], "other readings of a provider: kling.plain-duration"),
+        ("understudy_variants", "args", [], "other readings of a provider: PROVIDER.VARIANT"),
         ("understudy_effects", "args", [], "other effects of rules: RULE=reject, fail, warn or off"),
         ("understudy_limits", "args", [], "limits that are enforced: PROVIDER.UNIT=NUMBER"),
         (
@@ -247,6 +246,8 @@ def _wishes(item: pytest.Item) -> dict[str, Any]:
             raise pytest.UsageError(f"{item.nodeid}: clock and speed are two ways to say the same; give one")
         for name, value in mark.kwargs.items():
             if name not in _WISHES:
+                import difflib
+
                 near = difflib.get_close_matches(name, _WISHES, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_WISHES)}"
                 raise pytest.UsageError(
@@ -310,7 +311,7 @@ def _token(config: pytest.Config) -> str:
 def understudy(request: pytest.FixtureRequest, understudy_server: Stage) -> Iterator[World]:
     """A world of this test alone: a tenant with its own tasks, journal, keys and clock, which is at rest.
 
-    .kling, .magnific ...   each provider: .base_url, .credentials (headers), .webhook_secret
+    .PROVIDER               each by its id: .base_url, .credentials (headers), .webhook_secret
     .transport              for httpx: leads here without a socket
     .clock                  .advance("PT5M"), .run_until_idle(), .sleep and .async_sleep to hand to a client
     .drive(module)          gives a module of the client this clock in place of time and asyncio.sleep

@@ -51,8 +51,11 @@ LEVELS = {
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har mockserver.ids
         mockserver.journal mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers
-        mockserver.scenarios mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
-        mockserver.wallets mockserver.wire
+        mockserver.scenarios mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.trial
+        mockserver.trial.conduct mockserver.trial.endings mockserver.trial.laws mockserver.trial.leaks
+        mockserver.trial.news mockserver.trial.polls mockserver.trial.rendering mockserver.trial.results
+        mockserver.trial.retries mockserver.trial.spending mockserver.trial.steps mockserver.trial.verdicts
+        mockserver.trial.words mockserver.wallets mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
