@@ -51,6 +51,7 @@ class Stage:
         self._receiver: Receiver | None = None
         self._names: set[str] = set()
         self._url, self._token = url, token
+        self._session = Dice(None, "session").uuid()[:8]
         settings = settings or Settings(port=0, log="off")
         self.server: LocalServer | None = None
         self.is_pulling = bool(url)
@@ -143,6 +144,9 @@ class Stage:
 
     def _unique(self, name: str) -> str:
         with self._lock:
+            if self.server is None:
+                # Others may test against that server at the same time, and their tests may have the same names.
+                name = f"{name[:50]}-{self._session}"
             for number in itertools.count(1):
                 found = name if number == 1 else f"{name[:58]}.{number}"
                 if found not in self._names:

@@ -61,14 +61,13 @@ def violations_text(found: Sequence[tuple[Request, Violation]]) -> str:
             rows = (("found", one.found), ("allowed", one.allowed), ("try", one.suggestion))
             lines += [f"              {name:<8} {printable(text)}" for name, text in rows if text]
             lines.append(f"              rule     {one.rule} ({one.evidence}); understudy explain {one.rule}")
-        lines += [f"    perhaps   {miss}" for miss in request.near_misses[:3]]
+        lines += [f"    perhaps   {_without_tenant(miss)}" for miss in request.near_misses[:3]]
     return "\n".join(lines)
 
 
 def exchange_line(request: Request) -> str:
     """Return an exchange in a line."""
-    # The tenant is the same for all of them, and its name is long.
-    target = printable(re.sub(r"^/t/[^/]+", "", request.target))
+    target = printable(_without_tenant(request.target))
     if len(target) > LONGEST_TARGET:
         target = target[: LONGEST_TARGET - 1] + "…"
     what = request.operation or ("result file" if request.task is not None else "")
@@ -216,6 +215,11 @@ def _tail(requests: Sequence[Request]) -> str:
 def _clock(at: datetime) -> str:
     """Return the time of day of a moment, to the second."""
     return f"{at:%H:%M:%S}"
+
+
+def _without_tenant(target: str) -> str:
+    """Return a target without the tenant: it is the same for all of a world, and its name is long."""
+    return re.sub(r"(^|(?<= ))/t/[^/]+", "", target, count=1)
 
 
 def _short(value: Json) -> str:

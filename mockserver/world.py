@@ -45,6 +45,7 @@ from validator.security import make_token, takes_key
 if TYPE_CHECKING:
     from mockserver.stage import Stage
     from mockserver.transport import Transport
+    from mockserver.trial import Conduct, Finding
 
 
 MOST_SHOWN: Final = 1_000
@@ -329,7 +330,10 @@ class World:
         }
         counts = {"times": times, "after": after, "probability": probability}
         entry |= {key: value for key, value in counts.items() if value is not None}
-        return self.plan(entry)[0]
+        try:
+            return self.plan(entry)[0]
+        except WorldError as error:
+            raise WorldError(str(error).removeprefix("entry 1: ")) from None
 
     def plan(self, *entries: Mapping[str, Json] | str) -> tuple[Planned, ...]:
         """Add entries to the plan, written as `--plan` files have them; a text is a scenario by its name."""
@@ -376,7 +380,16 @@ class World:
     @property
     def violations(self) -> tuple[tuple[Request, Violation], ...]:
         """Return pairs (request, finding) of what was wrong with the requests and cost the client a task."""
-        return tuple((request, one) for request in self.requests for one in request.errors)
+        found = [(request, one) for request in self.requests for one in request.errors]
+        if not any(one.kind == "not-found" for _, one in found):
+            return tuple(found)
+        # A task that a scenario hides for a while is no mistake of those who look for it.
+        known = [task.id for task in self.tasks]
+        return tuple(
+            (request, one)
+            for request, one in found
+            if one.kind != "not-found" or not any(name in request.target for name in known)
+        )
 
     @property
     def cost(self) -> Costs:
@@ -469,6 +482,72 @@ class World:
             raise AssertionError(violations_text(found))
         self._check_whole("requests", self.requests)
 
+    @property
+    def conduct(self) -> Conduct:
+        """Return everything the client did so far, as the laws look at it; see `mockserver.trial`."""
+        from mockserver.trial import conduct_of
+
+        server = self._stage.server
+        if server is None:
+            raise WorldError(
+                f"the server is elsewhere ({self.origin}), and the laws look at what only it knows;"
+                " judge with a server in this process, without --understudy-url"
+            )
+
+        async def read() -> Conduct:
+            return conduct_of(server.app.backend, self.tenant)
+
+        return server.run(read())
+
+    def findings(self, *laws: str) -> tuple[Finding, ...]:
+        """Return what became of each law, or of those named: kept, broken with what shows it, or not reached.
+
+        Raises WorldError for a law that there is not.
+        """
+        return self._judged(laws)[1]
+
+    def _judged(self, laws: Iterable[str]) -> tuple[Conduct, tuple[Finding, ...]]:
+        from mockserver.trial import LawError, judge
+
+        conduct = self.conduct
+        try:
+            return conduct, judge(conduct, tuple(laws) or None)
+        except LawError as error:
+            raise WorldError(str(error)) from None
+
+    def assert_laws(self, *laws: str) -> None:
+        """Fail where the client broke a law, with the exchanges that show it.
+
+        Of laws that are named each must have been reached as well: what was never put to the test was not kept.
+        """
+        __tracebackhide__ = True
+        conduct, findings = self._judged(laws)
+        self._assert_unbroken(conduct, findings)
+        missed = [one for one in findings if one.outcome == "not-reached"] if laws else []
+        if missed:
+            from mockserver.trial import LAWS
+
+            lines = [
+                f"{one.law} was not put to the test: {one.note or LAWS[one.law].reach}" for one in missed
+            ]
+            raise AssertionError("\n".join(lines))
+
+    def assert_no_double_spend(self) -> None:
+        """Fail where one wish became several tasks, each of which is paid for.
+
+        Two requests that say the same are one wish, unless the first task had failed before the second was made.
+        """
+        __tracebackhide__ = True
+        self._assert_unbroken(*self._judged(("one-task-per-wish",)))
+
+    def _assert_unbroken(self, conduct: Conduct, findings: Iterable[Finding]) -> None:
+        __tracebackhide__ = True
+        from mockserver.trial import finding_text
+
+        broken = [one for one in findings if one.outcome == "broken"]
+        if broken:
+            raise AssertionError("\n\n".join(finding_text(one, conduct) for one in broken))
+
     def assert_delivered_once(self, task: Task | str | None = None) -> None:
         """Fail unless every callback of a task, or of all tasks, was taken by its receiver exactly once."""
         __tracebackhide__ = True
@@ -482,9 +561,7 @@ class World:
                 f"{whose} no callback: did the request ask for one, and has the clock moved?"
             )
         wrong = [
-            one
-            for one in found
-            if sum(200 <= (tried.status or 0) < 300 for tried in one.attempts) != 1 or not one.is_delivered
+            one for one in found if sum(tried.is_taken for tried in one.attempts) != 1 or not one.is_delivered
         ]
         twice = _repeated(found)
         if wrong or twice:
