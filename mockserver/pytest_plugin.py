@@ -359,7 +359,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     result = yield
     world = item.stash.get(_WORLD, None)
     if world is not None and item.config.getini("understudy_strict"):
-        world.assert_no_violations(allow=_wishes(item).get("allow", ()))
+        try:
+            world.assert_no_violations(allow=_wishes(item).get("allow", ()))
+        except AssertionError as error:
+            pytest.fail(
+                f"the test itself passed, but understudy_strict is on:\n{error}\n\n"
+                "where that is what is tested: @pytest.mark.understudy(allow_violations=True), or ids of rules",
+                pytrace=False,
+            )
     return result
 
 
