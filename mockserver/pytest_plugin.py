@@ -1,6 +1,7 @@
 """The plugin for pytest: options, a marker, two fixtures, and what a failing test's client did.
 
-Costs nothing until a test asks for a fixture: everything of ours is imported then.
+Costs nothing until a test asks for a fixture: everything of ours is imported then.  Has no assertions that pytest
+would have to explain (PYTEST_DONT_REWRITE), so that it may have been imported before.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ LOOK_S = 5.0
 
 POLLS_THAT_HANG = 3
 """Reads of one running task between two such looks that count as waiting in vain."""
+
+LONGEST_NAME = 44
+"""Characters of a test's name that its tenant has in its own; the last ones tell tests apart."""
 
 MARK = (
     "understudy(clock='frozen', speed=1, now=None, seed=None, plan=(), credits=None, allow_violations=False):"
@@ -346,7 +350,8 @@ def understudy(request: pytest.FixtureRequest, understudy_server: Stage) -> Iter
 def _tenant(item: pytest.Item) -> str:
     """Return a name for the tenant of a test: readable, and no other test's."""
     name = item.nodeid.rpartition("/")[2]
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", name.replace(".py::", "-")).strip("-")[-44:].strip("-")
+    words = re.sub(r"[^A-Za-z0-9]+", "-", name.replace(".py::", "-")).strip("-")
+    readable = words if len(words) <= LONGEST_NAME else words[-LONGEST_NAME:].partition("-")[2]
     return f"{readable or 'test'}-{hashlib.sha256(item.nodeid.encode()).hexdigest()[:8]}"
 
 
@@ -356,6 +361,7 @@ def _tenant(item: pytest.Item) -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test that passed, where its client sent what a provider refuses and nobody allowed it."""
+    __tracebackhide__ = True
     result = yield
     world = item.stash.get(_WORLD, None)
     if world is not None and item.config.getini("understudy_strict"):
@@ -410,6 +416,7 @@ class _Watch:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
         with self._lock:
             self._world, self._reads = item.stash.get(_WORLD, None), {}
         if self._world is not None and self._thread is None:

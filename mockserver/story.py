@@ -128,7 +128,8 @@ def summary(totals: Totals, *, tests: int) -> str:
     return (
         f"understudy: {count:,} {'task' if count == 1 else 'tasks'}"
         f" in {tests:,} {'test' if tests == 1 else 'tests'}"
-        f" would have cost {number(units)} {'unit' if units == 1 else 'units'} ({parts}){f', about {worth}' if worth else ''}"
+        f" would have cost {number(units)} {'unit' if units == 1 else 'units'} ({parts})"
+        f"{f', about {worth}' if worth else ''}"
     )
 
 

@@ -36,8 +36,8 @@ def world(stage: Stage, request: pytest.FixtureRequest) -> Iterator[World]:
 class Suite:
     """A user's tests, run by a pytest of their own; warnings are errors there too."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
-        self.pytester = pytester
+    def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pytester, self.monkeypatch = pytester, monkeypatch
         self.ini("understudy_providers = kling")
 
     def ini(self, *lines: str) -> None:
@@ -52,8 +52,9 @@ class Suite:
         return self.pytester.runpytest_inprocess(*SWITCH, "-p", "no:xdist", *args)
 
     def start(self, *args: str) -> pytest.RunResult:
-        """Run it in a process of its own."""
-        return self.pytester.runpytest_subprocess(*SWITCH, *args)
+        """Run it in a process of its own, with no plugins but ours and those that are named."""
+        self.monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        return self.pytester.runpytest_subprocess("-p", "mockserver.pytest_plugin", *args)
 
 
 @pytest.fixture
@@ -61,4 +62,4 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     # What the run around it was told is not for this one.
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    return Suite(pytester)
+    return Suite(pytester, monkeypatch)

@@ -344,7 +344,7 @@ def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite) -> None:
         """,
     )
 
-    result = suite.start("-p", "no:xdist")
+    result = suite.start()
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
