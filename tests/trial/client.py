@@ -166,7 +166,8 @@ class Client:
             known = clip_of(found)
             if found.status == 200 and known is not None:
                 return str(known["id"])
-        raise Failed("no answer that could be read, three times over: nobody knows whether there is a clip")
+        last = "none" if reply is None else said(reply)
+        raise Failed(f"nobody knows whether there is a clip; the last answer: {last}")
 
     def wait(self, task: str) -> str:
         """Return where the file is."""
@@ -179,6 +180,8 @@ class Client:
                 reply = self.ask("GET", f"/clips/{task}")
             except Lost:
                 continue
+            if 400 <= reply.status < 500 and reply.status != 404:
+                raise Failed(f"cannot read {task}: {said(reply)}")
             clip = clip_of(reply) if reply.status == 200 else None
             if clip is None or clip["state"] not in STATES:
                 unread += 1
