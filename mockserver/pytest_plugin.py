@@ -6,8 +6,10 @@ would have to explain (PYTEST_DONT_REWRITE), so that it may have been imported b
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -96,7 +98,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             "fail a test whose client sent a request that a provider refuses or lets fail",
         ),
         ("understudy_providers", "args", [], "the providers to serve; all of them by default"),
-        ("understudy_specs", "args", [], "spec files of providers of your own"),
+        ("understudy_specs", "paths", [], "spec files of providers of your own, as seen from the ini file"),
         ("understudy_variants", "args", [], "other readings of a provider: PROVIDER.VARIANT"),
         ("understudy_effects", "args", [], "other effects of rules: RULE=reject, fail, warn or off"),
         ("understudy_limits", "args", [], "limits that are enforced: PROVIDER.UNIT=NUMBER"),
@@ -143,7 +145,7 @@ def _settings(config: pytest.Config) -> Settings:
             seed=None if seed == "none" else int(seed),
             max_tenants=1_000_000,
             providers=tuple(config.getini("understudy_providers")),
-            specs=tuple(config.getini("understudy_specs")),
+            specs=tuple(str(path) for path in config.getini("understudy_specs")),
             variants=parse_variants(config.getini("understudy_variants")),
             effects=parse_effects(config.getini("understudy_effects")),
             limits=parse_limits(config.getini("understudy_limits")),
@@ -340,7 +342,7 @@ def understudy(request: pytest.FixtureRequest, understudy_server: Stage) -> Iter
     try:
         yield world
     finally:
-        item.stash.__delitem__(_WORLD)
+        del item.stash[_WORLD]
         try:
             add(totals["costs"], totals_of(world.cost))
         finally:
@@ -383,7 +385,8 @@ def pytest_runtest_makereport(
     """Tell in the report of a failing test what its client did."""
     report = yield
     world = item.stash.get(_WORLD, None)
-    if world is not None and report.failed and call.when == "call":
+    # A fixture that talks to the provider fails at set-up; at tear-down the world is gone.
+    if world is not None and report.failed and call.when != "teardown":
         report.sections.append((SECTION, _story(world)))
     return report
 
@@ -454,15 +457,11 @@ class _Watch:
 
     def _say(self, text: str) -> None:
         """Write to the terminal at once, past what pytest captures: who waits for ever sees no report."""
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        if reporter is None:
-            return
-        if capture is None:
-            reporter.write_line("\n" + text)
-            return
-        with capture.global_and_fixture_disabled():
-            reporter.write_line("\n" + text)
+        plugins = self._config.pluginmanager
+        capture = plugins.getplugin("capturemanager")
+        with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            # A worker of pytest-xdist has no terminal of its own; its error output is passed on.
+            print(f"\n{text}", file=sys.stderr, flush=True)
 
 
 # --- the end ----------------------------------------------------------------------------------------------

@@ -124,18 +124,25 @@ class Stage:
         provider; `plan` are scenarios that it begins with.
         """
         world = World(self, self._unique(name))
-        if now is not None:
-            world.clock.set(now)
-        world.clock.speed = speed
-        if seed is not None:
-            if self.server is None:
-                raise WorldError("a server elsewhere draws as it was started (--seed): leave the seed out")
-            self.server.app.backend.tenant(world.tenant).dice = Dice(seed, world.tenant)
-        if credits is not None:
-            world.control.call("PATCH", "/budgets", self._budgets(credits), has="budgets")
-        world.plan(*plan)
+        try:
+            if now is not None:
+                world.clock.set(now)
+            world.clock.speed = speed
+            if seed is not None:
+                self._draw_with(seed, world.tenant)
+            if credits is not None:
+                world.control.call("PATCH", "/budgets", self._budgets(credits), has="budgets")
+            world.plan(*plan)
+        except BaseException:
+            world.close()
+            raise
         world.clock.moves = 0
         return world
+
+    def _draw_with(self, seed: int, tenant: str) -> None:
+        if self.server is None:
+            raise WorldError("a server elsewhere draws as it was started (--seed): leave the seed out")
+        self.server.app.backend.tenant(tenant).dice = Dice(seed, tenant)
 
     def _budgets(self, credits: float | Mapping[str, float]) -> dict[str, float]:
         if isinstance(credits, Mapping):

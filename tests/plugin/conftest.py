@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 from importlib import metadata
@@ -14,6 +16,16 @@ from mockserver.stage import Stage
 from mockserver.world import World
 
 ROOT = Path(__file__).parents[2]
+
+# A pytest that runs inside this one takes what it imports away with it when it ends.  What is imported late, here by
+# ours and there by httpx, would then be there twice, with classes that are not the same: so all of it comes before.
+for _name in (
+    *("PIL.Image", "aiohttp", "anyio._backends._asyncio", "av", "httpcore", "httpx", "jwt", "requests"),
+    *("mockserver.admin", "mockserver.story", "mockserver.transport", "mockserver.trial"),
+    *("mockserver.pytest_plugin", "standardwebhooks"),
+):
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module(_name)
 
 IS_INSTALLED = any(one.name == "understudy" for one in metadata.entry_points(group="pytest11"))
 """Whether pip knows the entry point; an editable install from before it was there does not."""

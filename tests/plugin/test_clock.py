@@ -238,6 +238,7 @@ def test_a_module_that_is_driven_lives_in_the_time_of_the_world(stage: Stage) ->
     before = dict(vars(client))
     with stage.open("driven") as world:
         world.drive(client)
+        world.drive(client)
         began = time.monotonic()
 
         waited, now, now_ns, other = client.wait()

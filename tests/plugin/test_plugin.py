@@ -215,7 +215,9 @@ def test_settings_that_cannot_be_understood_say_what_would_do(
     assert "INTERNALERROR" not in text
 
 
-def test_settings_reach_the_server(suite: Suite, pytester: pytest.Pytester) -> None:
+def test_settings_reach_the_server(
+    suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytester.makefile(".yaml", toy=(ROOT / "tests" / "toy.yaml").read_text())
     suite.ini(
         "understudy_providers = kling",
@@ -237,8 +239,10 @@ def test_settings_reach_the_server(suite: Suite, pytester: pytest.Pytester) -> N
                 assert 200 == make(understudy, duration="7").status_code
         """,
     )
+    elsewhere = pytester.mkdir("elsewhere")
+    monkeypatch.chdir(elsewhere)
 
-    suite.run().assert_outcomes(passed=1)
+    suite.run("-c", str(pytester.path / "pytest.ini"), str(pytester.path)).assert_outcomes(passed=1)
 
 
 # --- reports ----------------------------------------------------------------------------------------------
@@ -347,10 +351,32 @@ def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite) -> None:
     result = suite.start()
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
+    result.stderr.fnmatch_lines(
         ["understudy: test-hangs-test-hangs-* seems to wait in vain.", "Task * was read *"]
     )
-    assert 1 == result.stdout.str().count("seems to wait in vain")
+    assert 1 == result.stderr.str().count("seems to wait in vain")
+
+
+def test_a_fixture_that_fails_tells_it_as_well(suite: Suite) -> None:
+    suite.write(
+        client=CLIENT,
+        test_setup="""
+            import pytest
+            from client import make
+
+            @pytest.fixture
+            def task(understudy):
+                return make(understudy, duration="7").json()["data"]["task_id"]
+
+            def test_setup(task):
+                pass
+        """,
+    )
+
+    result = suite.run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*- understudy -*", "*this model makes videos of 5 and 10 seconds only"])
 
 
 def test_a_report_is_made_whatever_became_of_the_server(suite: Suite) -> None:

@@ -400,6 +400,20 @@ def test_a_long_name_stays_one_that_a_tenant_can_have(stage: Stage) -> None:
         assert (64, 60) == (len(one.tenant), len(other.tenant))
 
 
+@pytest.mark.parametrize("name", ["", "a b", "ä", "a/b", "x" * 65, "-a"])
+def test_a_name_that_no_tenant_can_have_is_refused(stage: Stage, name: str) -> None:
+    with pytest.raises(WorldError):
+        stage.open(name)
+
+
+def test_a_world_that_cannot_begin_as_asked_is_not_left_behind(stage: Stage) -> None:
+    with pytest.raises(WorldError, match="nonsuch"):
+        stage.open("half", plan=["nonsuch"])
+
+    assert stage.server is not None
+    assert "half" not in stage.server.app.backend.tenants
+
+
 def test_nothing_is_left_of_a_world_that_was_closed(stage: Stage) -> None:
     world = stage.open("gone")
     Kling(world).make(callback_url=world.inbox.url)
