@@ -264,11 +264,23 @@ def _wishes(item: pytest.Item) -> dict[str, Any]:
     return out
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse markers that cannot be understood before anything runs."""
+    if hasattr(config, "workerinput"):
+        # A worker of pytest-xdist cannot refuse the run in words; there the tests fail one by one.
+        return
     for item in items:
         if item.get_closest_marker("understudy") is not None:
             _wishes(item)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test whose marker cannot be understood."""
+    if item.get_closest_marker("understudy") is not None:
+        try:
+            _wishes(item)
+        except pytest.UsageError as error:
+            pytest.fail(str(error), pytrace=False)
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------

@@ -37,6 +37,11 @@ SUITE = """
         assert 503 == http.post(understudy.kling.base_url + URL, json={"prompt": "x"}).status_code
 
 
+    @pytest.mark.understudy(speeed=1)
+    def test_a_marker_that_cannot_be_understood():
+        pass
+
+
     def test_one_that_fails_tells_its_story(understudy, http):
         http.post(understudy.kling.base_url + URL, json={"prompt": "x", "duration": "7"})
         assert 0
@@ -48,9 +53,10 @@ def test_workers_share_nothing_and_their_costs_add_up(suite: Suite) -> None:
 
     result = suite.start("-p", "xdist", "-n", "2")
 
-    result.assert_outcomes(passed=13, failed=1)
+    result.assert_outcomes(passed=13, failed=1, errors=1)
     result.stdout.fnmatch_lines(
         [
+            "*::test_a_marker_that*: @pytest.mark.understudy has no argument 'speeed' (did you mean speed?)",
             "*- understudy -*",
             "1 request was not as the provider wants them:",
             "    refused   duration: this model makes videos of 5 and 10 seconds only",
