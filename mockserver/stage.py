@@ -125,9 +125,12 @@ class Stage:
         """
         world = World(self, self._unique(name))
         try:
+            # At rest first: a new clock runs, and a time that is asked for is to be exactly that.
+            world.clock.freeze()
             if now is not None:
                 world.clock.set(now)
-            world.clock.speed = speed
+            if speed:
+                world.clock.speed = speed
             if seed is not None:
                 self._draw_with(seed, world.tenant)
             if credits is not None:

@@ -10,7 +10,7 @@ from mockserver import pytest_plugin
 from mockserver.inbox import Inbox
 from mockserver.world import Provider, World
 from mockserver.worldclock import WorldClock
-from tests.plugin.conftest import ROOT, Suite
+from tests.plugin.conftest import ROOT, SWITCH, Suite
 
 PAGE = (ROOT / "docs" / "pytest.md").read_text()
 
@@ -77,7 +77,7 @@ def test_every_argument_of_the_marker_is_there() -> None:
 
 
 def test_every_option_and_ini_name_is_there(pytester: pytest.Pytester) -> None:
-    config = pytester.parseconfig("-p", "mockserver.pytest_plugin")
+    config = pytester.parseconfig(*SWITCH)
     names = {name for name in config._parser._inidict if name.startswith("understudy")}
     options = {
         option
