@@ -142,3 +142,14 @@ def _has_route(contract: Contract, path: str) -> bool:
         and all(part == step or (part is None and step) for part, step in zip(template, steps, strict=True))
         for template, _ in contract.routes.templated
     )
+
+
+def mounted(host: str, path: str, library: Library) -> Place | None:
+    """Return the place of a mock server's base URL on this machine or in its network, None for all else.
+
+    Unlike :func:`recognise` it guesses nothing: a path alone makes nobody's request a provider's.
+    """
+    if not _says_nothing(host):
+        return None
+    owner, below = _mounted(path, library)
+    return None if owner is None else Place(owner, below)
