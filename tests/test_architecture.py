@@ -508,6 +508,7 @@ OFFENCES = {
         "part": ("validator.check", "from PIL.Image import open"),
         "late": ("mockserver.app", "def f():\n    import starlette.routing"),
         "new": ("mockserver.admin", "import requests"),
+        "hook": ("validator.preflight.flight", "import httpx"),
     },
     "a-provider-is-data": {
         "id": ("mockserver.tasks", "if provider == 'kling': pass"),
@@ -611,12 +612,21 @@ def loaded(code: str) -> set[str]:
     return {name if name.startswith("mockserver") else name.partition(".")[0] for name in done.stdout.split()}
 
 
-@pytest.mark.parametrize("code", ["import validator", "import validator; validator.load('kling')"])
-def test_the_validator_brings_no_server_along(code: str) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import validator",
+        "import validator; validator.load('kling')",
+        "from validator.preflight import Preflight; Preflight('kling')",
+    ],
+)
+def test_the_validator_brings_no_server_and_no_client_along(code: str) -> None:
     found = loaded(code)
 
     assert {"validator", "jsonschema_rs"} <= found
-    assert set() == found & (HEAVY | {"uvicorn", "uvloop", "click", "mockserver"})
+    assert set() == found & (
+        HEAVY | {"uvicorn", "uvloop", "click", "mockserver", "aiohttp", "requests", "urllib3"}
+    )
     assert [] == [name for name in found if name.startswith("mockserver")]
 
 

@@ -5,6 +5,7 @@ By the host, by the base URL of a mock server, or by the path where the host say
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -110,6 +111,7 @@ def _mounted(path: str, library: Library) -> tuple[Contract | None, str]:
     return None, path
 
 
+@functools.lru_cache(maxsize=1_024)
 def _says_nothing(host: str) -> bool:
     """Tell whether a host may stand for any provider: this machine, a name without a dot, a placeholder."""
     if not host or _FILLED_IN.search(host):

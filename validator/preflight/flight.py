@@ -48,7 +48,7 @@ class Flight:
             self._ticket.unsent()
 
     def repeated(self, status: int | None) -> None:
-        """Say that the library sent it once more by itself, and what came of that: a status, or None for no answer."""
+        """Say that the library sent it again by itself, and what came of that: a status, or None for no answer."""
         if self._ticket is not None:
             self._ticket.repeated(status)
 
@@ -59,9 +59,9 @@ _ANYBODYS: Final = Flight()
 class Preflight:
     """Looks at requests before they leave; the hooks of all HTTP libraries take one.  Threads and tasks may share it.
 
-    `providers` are ids of the library or spec files, none for the whole library; `variants` ("provider.variant")
-    and `effects` (rule id to "reject", "fail", "warn" or "off") choose other readings, as the options of the
-    command line do.
+    `providers` are ids of the library, spec files, or contracts that were loaded; none for the whole library.
+    `variants` ("provider.variant") and `effects` (rule id to "reject", "fail", "warn" or "off") choose other
+    readings, as the options of the command line do.
 
     `on_bad` says what becomes of a request that the provider would refuse, or take and fail: it is refused with
     PreflightError, or sent with a PreflightWarning, or sent ("ignore", which silences other findings too).  `strict`
@@ -77,7 +77,7 @@ class Preflight:
 
     def __init__(
         self,
-        *providers: str | PathLike[str],
+        *providers: str | PathLike[str] | Contract,
         on_bad: OnBad = "refuse",
         on_doubt: OnBad = "warn",
         strict: bool = False,
@@ -204,7 +204,10 @@ def _summary(one: Inspection) -> str:
 
 
 def _contracts(
-    providers: Sequence[str | PathLike[str]], *, variants: Sequence[str], effects: Mapping[str, Effect]
+    providers: Sequence[str | PathLike[str] | Contract],
+    *,
+    variants: Sequence[str],
+    effects: Mapping[str, Effect],
 ) -> dict[str, Contract]:
     """Return the contracts by id; raises SpecError, and ValueError for a setting that is about none of them."""
     for rule, effect in effects.items():
@@ -212,12 +215,17 @@ def _contracts(
             raise ValueError(f"the effect of {rule} is one of {', '.join(get_args(Effect))}, not {effect!r}")
     out = {}
     for source in providers or provider_names():
-        plain = _loaded(source, (), ())
+        plain = source if isinstance(source, Contract) else _loaded(source, (), ())
         own_variants = tuple(one.partition(".")[2] for one in variants if one.partition(".")[0] == plain.id)
         own_effects = tuple(
             (rule, effect) for rule, effect in effects.items() if rule.partition(".")[0] == plain.id
         )
-        out[plain.id] = _loaded(source, own_variants, own_effects)
+        if isinstance(source, Contract):
+            if own_variants or own_effects:
+                raise ValueError(f"the contract of {plain.id} is loaded: give variants and effects to load()")
+            out[plain.id] = source
+        else:
+            out[plain.id] = _loaded(source, own_variants, own_effects)
     for name in (*variants, *effects):
         owner = name.partition(".")[0]
         if owner not in out:

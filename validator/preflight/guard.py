@@ -203,7 +203,7 @@ class SpendGuard:
 
     `equal_within_s` holds a submit back that was sent before within so many seconds, byte for byte, and was not
     refused; it needs `now`, a function that tells the time in seconds, such as time.monotonic.  With math.inf, for
-    "ever", it needs none.  Budgets and equal submits are judged on mock servers as well, each apart from the paid hosts.
+    "ever", it needs none.  Budgets and equal submits count on mock servers as well, apart from the paid hosts.
 
     Raises ValueError for settings that make no sense.
     """

@@ -64,18 +64,18 @@ class Map:
                     f"{url} leads to no provider called '{name}' (known: {', '.join(contracts)})"
                 )
             parts = _base(url)
-            below = self._gateways.setdefault(_origin(parts), [])
+            below = self._gateways.setdefault(_origin(parts.scheme, parts.netloc), [])
             below.append((parts.path.rstrip("/"), contracts[name]))
             # The longest first: a base URL may lie below another one.
             below.sort(key=lambda one: -len(one[0]))
-        self._stand_ins = {_origin(_base(url)) for url in stand_ins}
+        self._stand_ins = {_origin(*_base(url)[:2]) for url in stand_ins}
         self._known: dict[str, Contract | None] = {}
 
     def find(self, url: str, headers: Mapping[str, str]) -> Site | None:
         """Return where a URL leads, None for nobody's.  `headers` has lower-case names."""
         try:
             parts = urlsplit(url)
-            origin = _origin(parts)
+            origin = _origin(parts.scheme, parts.netloc)
         except ValueError:
             # No library can send this either, and each has its own words for it.
             return None
@@ -121,15 +121,16 @@ def _base(url: str) -> SplitResult:
     return parts
 
 
-def _origin(parts: SplitResult) -> tuple[str, int | None]:
+@functools.lru_cache(maxsize=_MANY)
+def _origin(scheme: str, netloc: str) -> tuple[str, int | None]:
     """Return (host, port) the way a library would connect; raises ValueError for a port that is none."""
+    parts = urlsplit(f"//{netloc}")
     port = parts.port
     if port is None:
-        port = {"http": 80, "https": 443}.get(parts.scheme)
+        port = {"http": 80, "https": 443}.get(scheme)
     return _plain(parts.hostname or ""), port
 
 
-@functools.lru_cache(maxsize=_MANY)
 def _plain(host: str) -> str:
     """Return a host name as it is looked up: small letters, no dot at the end, nothing encoded.
 
@@ -138,7 +139,7 @@ def _plain(host: str) -> str:
     host = unquote(host).strip().lower().rstrip(".")
     if not host.isascii():
         try:
-            host = host.encode("idna").decode()
+            return host.encode("idna").decode()
         except UnicodeError:
             return host
     return host
