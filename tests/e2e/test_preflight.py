@@ -169,7 +169,7 @@ def with_requests(
         session.trust_env = False
         if preflight is not None:
             requests_hook.install(session, preflight)
-        proxies = {"http": proxy} if proxy else None
+        proxies = {"http": proxy, "https": proxy} if proxy else None
         answer = session.request(method, url, data=body, headers=headers, proxies=proxies, timeout=START_S)
         return answer.status_code
 
@@ -191,7 +191,7 @@ def with_aiohttp(
 def with_urllib(
     preflight: Preflight | None, method: str, url: str, body: Any, headers: Any, proxy: str | None
 ) -> int:
-    handlers: list[Any] = [urllib.request.ProxyHandler({"http": proxy} if proxy else {})]
+    handlers: list[Any] = [urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else {})]
     if preflight is not None:
         handlers.append(PreflightHandler(preflight))
     request = urllib.request.Request(url, body, headers, method=method)
@@ -383,6 +383,32 @@ def test_a_connection_that_was_never_made_costs_nothing(way: str, send: Send) ->
     assert [1] * (way in CANNOT_TELL) == [one.unanswered for one in lines]
 
 
+def test_a_proxy_that_is_not_there_costs_nothing(way: str, send: Send) -> None:
+    preflight, guard = guarded(allow=True)
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+
+        with pytest.raises(
+            (httpx.ConnectError, requests.ConnectionError, aiohttp.ClientConnectorError, OSError)
+        ):
+            send(preflight, HOST + PATH, proxy=f"http://127.0.0.1:{unheard.getsockname()[1]}")
+
+    assert [1] * (way in CANNOT_TELL) == [one.unanswered for one in guard.spent.lines]
+
+
+def test_a_proxy_that_lets_nobody_through_costs_nothing(way: str, send: Send, paid: Paid) -> None:
+    preflight, guard = guarded(allow=True)
+    paid.script = [403]
+
+    with pytest.raises(
+        (httpx.ProxyError, requests.exceptions.ProxyError, aiohttp.ClientHttpProxyError, OSError)
+    ):
+        send(preflight, HOST.replace("http:", "https:") + PATH, proxy=paid.origin)
+
+    assert paid.received[0].startswith(b"CONNECT api.klingai.com:443 ")
+    assert [1] * (way in CANNOT_TELL) == [one.unanswered for one in guard.spent.lines]
+
+
 def test_a_redirect_is_looked_at_where_it_leads(send: Send, paid: Paid, way: str) -> None:
     # Libraries take the credential off a request that they redirect to another host; the guard minds first.
     guard = SpendGuard(allow=False, environment={})
@@ -561,6 +587,20 @@ def test_httpx_hook_comes_off_a_client_and_leaves_the_others_on(paid: Paid) -> N
         assert ["request", "response", "request", "request", "response"] == seen
         assert {"request": hooks["request"], "response": hooks["response"]} == client.event_hooks
     assert (1, 1) == (guard.spent.lines[0].requests, guard.spent.lines[0].taken)
+
+
+def test_a_hook_is_put_on_once(session: requests.Session) -> None:
+    preflight = Preflight(contract("kling"))
+    with (
+        httpx.Client(verify=False) as client,
+        httpx_hook.install(client, preflight),
+        pytest.raises(ValueError, match="has the hook already"),
+    ):
+        httpx_hook.install(client, preflight)
+    with requests_hook.install(session, preflight), pytest.raises(ValueError, match="has the hook already"):
+        requests_hook.install(session, preflight)
+
+    requests_hook.install(session, preflight)
 
 
 def test_httpx_hook_sees_what_authentication_and_earlier_hooks_made_of_a_request(paid: Paid) -> None:

@@ -238,6 +238,12 @@ def test_a_credential_that_is_missing_is_told_and_one_that_is_there_never_shown(
     assert "aaa" not in str(caught.value) + caught.value.text
 
 
+def test_a_look_that_is_printed_gives_nothing_away(toy: Preflight) -> None:
+    one = submit(toy, url=PAID + "?token=hidden").inspection
+
+    assert repr(one) == f"<Inspection POST {PAID}: toy createClip, accepted>"
+
+
 def test_warn_sends_it_and_says_so(toy: Preflight) -> None:
     preflight = Preflight(contract("toy"), on_bad="warn")
 
@@ -705,6 +711,17 @@ def test_an_equal_submit_is_told_by_its_bytes_and_not_by_its_credential() -> Non
     submit(preflight, url=MOCK.replace("/t/a/", "/t/b/"))
     with pytest.raises(SpendError):
         submit(preflight, url=MOCK)
+
+
+def test_what_may_be_repeated_is_not_held_back() -> None:
+    preflight, _ = guarded(equal_within_s=math.inf)
+
+    with pytest.warns(PreflightWarning):
+        for _ in range(2):
+            submit(preflight, method="DELETE", url=PAID + "/clip-1")
+        submit(preflight, method="PATCH", url=PAID + "/clip-1")
+        with pytest.raises(SpendError):
+            submit(preflight, method="PATCH", url=PAID + "/clip-1")
 
 
 def test_a_request_that_is_not_sent_after_all_costs_nothing() -> None:

@@ -19,7 +19,12 @@ except ImportError:
         name="aiohttp",
     ) from None
 
-_UNSENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+_UNSENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+)
 """What is raised before a connection is there: nobody can have taken the request."""
 
 

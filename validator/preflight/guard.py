@@ -32,6 +32,9 @@ _READS: Final = "reads"
 _PERHAPS: Final = frozenset((502, 504))
 """Answers of something on the way: what became of the request behind it is not known (RFC 9110, 15.6.3, 15.6.5)."""
 
+_REPEATABLE: Final = frozenset(("PUT", "DELETE"))
+"""Methods that do the same when they are sent twice (RFC 9110, 9.2.2), beside those that change nothing."""
+
 _MOST_KEPT: Final = 100_000
 """Submits that are remembered to tell equal ones; the oldest goes first."""
 
@@ -288,7 +291,12 @@ class SpendGuard:
     def depart(self, one: Inspection) -> Ticket:
         """Count a request as leaving; raises SpendError where it may not."""
         digest = b""
-        if self._equal_within_s is not None and one.is_create and not one.unseen:
+        if (
+            self._equal_within_s is not None
+            and one.is_create
+            and not one.unseen
+            and one.method not in _REPEATABLE
+        ):
             digest = _digest(one)
         at = self._now() if digest and self._now is not None else 0.0
         name = one.operation.id if one.operation is not None else one.method

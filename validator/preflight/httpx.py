@@ -24,6 +24,7 @@ _UNSENT: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
+    httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
 """What is raised before a connection is there: nobody can have taken the request."""
@@ -113,6 +114,10 @@ class Installed:
 
     def __init__(self, client: httpx.Client | httpx.AsyncClient, preflight: Preflight) -> None:
         """Put the hook behind those that are there: they may still change the request."""
+        if any(
+            isinstance(getattr(hook, "__self__", None), Installed) for hook in client.event_hooks["request"]
+        ):
+            raise ValueError("this client has the hook already; two would count each request twice")
         self._client, self._preflight = client, preflight
         self._flights: weakref.WeakKeyDictionary[httpx.Request, Flight] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -160,7 +165,7 @@ def install(client: httpx.Client | httpx.AsyncClient, preflight: Preflight) -> I
     """Put the hook on a client that is there already, whatever its transports and proxies are.
 
     A failed connection cannot be told from a lost answer this way, and counts as perhaps taken;
-    :class:`PreflightTransport` knows the difference.
+    :class:`PreflightTransport` knows the difference.  Raises ValueError for a client that has the hook already.
     """
     return Installed(client, preflight)
 

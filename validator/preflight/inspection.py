@@ -164,7 +164,7 @@ def _rooted(contract: Contract, path: str) -> str:
 # --- one request ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Inspection:
     """What is known about a request before it leaves.
 
@@ -186,6 +186,10 @@ class Inspection:
     world: str
     request: HttpRequest
     examination: Examination
+
+    def __repr__(self) -> str:
+        """Return it without the contract, which is long, and without the headers, which hold the credential."""
+        return f"<Inspection {printable(f'{self.method} {self.url}')}: {self.target}, {self.report.verdict}>"
 
     @property
     def target(self) -> str:

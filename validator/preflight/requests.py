@@ -5,7 +5,7 @@ Nothing of a request or an answer is changed, and no body is read that is not in
 
 from __future__ import annotations
 
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from validator.preflight.flight import Flight, Preflight
 
@@ -18,10 +18,6 @@ except ModuleNotFoundError:
         "validator.preflight.requests is the hook for requests, which is not installed: pip install requests",
         name="requests",
     ) from None
-
-
-_UNCONNECTED: Final = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-"""What is raised before a connection is there: nobody can have taken the request."""
 
 
 class PreflightAdapter(requests.adapters.BaseAdapter):
@@ -43,12 +39,12 @@ class PreflightAdapter(requests.adapters.BaseAdapter):
         try:
             response = self.wrapped.send(request, *args, **kwargs)
         except (requests.RequestException, ValueError) as error:
-            if _is_unsent(error):
+            if _is_unsent(error, request):
                 flight.unsent()
             raise
         # The last attempt is the one that was answered; those before it were the adapter's own.
         for attempt in getattr(getattr(response.raw, "retries", None), "history", ()):
-            if not isinstance(attempt.error, _UNCONNECTED):
+            if not _is_unconnected(attempt.error, request):
                 flight.repeated(attempt.status)
         flight.answered(response.status_code)
         return response
@@ -63,6 +59,8 @@ class Installed:
 
     def __init__(self, session: requests.Session, preflight: Preflight) -> None:
         """Mount the hook in the place of each adapter that is there."""
+        if any(isinstance(adapter, PreflightAdapter) for adapter in session.adapters.values()):
+            raise ValueError("this session has the hook already; two would count each request twice")
         self._session = session
         self._mounted = {
             prefix: PreflightAdapter(preflight, adapter) for prefix, adapter in session.adapters.items()
@@ -86,7 +84,10 @@ class Installed:
 
 
 def install(session: requests.Session, preflight: Preflight) -> Installed:
-    """Put the hook on a session, around every adapter it has; those mounted later are not looked at."""
+    """Put the hook on a session, around every adapter it has; those mounted later are not looked at.
+
+    Raises ValueError for a session that has the hook already.
+    """
     return Installed(session, preflight)
 
 
@@ -113,7 +114,7 @@ def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _is_unsent(error: Exception) -> bool:
+def _is_unsent(error: Exception, request: requests.PreparedRequest) -> bool:
     """Tell whether an error came before there was a connection: nobody can have taken the request."""
     if isinstance(error, requests.ConnectTimeout) or not isinstance(error, requests.RequestException):
         return True
@@ -123,4 +124,12 @@ def _is_unsent(error: Exception) -> bool:
     reason: Any = error.args[0] if error.args else None
     if isinstance(reason, urllib3.exceptions.MaxRetryError):
         reason = reason.reason
-    return isinstance(reason, _UNCONNECTED)
+    return _is_unconnected(reason, request)
+
+
+def _is_unconnected(error: Any, request: requests.PreparedRequest) -> bool:
+    """Tell the same of what urllib3 raises."""
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        # To urllib3 an answer that a proxy lost is an error of the proxy, too; a tunnel comes before any request.
+        return (request.url or "").startswith("https:") or _is_unconnected(error.original_error, request)
+    return isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
