@@ -337,6 +337,15 @@ def test_nothing_that_is_thrown_at_it_is_too_much(toy: Preflight) -> None:
                     assert "\x1b" not in error.text
 
 
+def test_no_message_steers_a_terminal() -> None:
+    preflight, _ = guarded(allow=False)
+
+    with pytest.raises(SpendError) as caught:
+        submit(preflight, method="PO\x1b[31mST\n", url=PAID + "/\x1b[31m")
+
+    assert str(caught.value).isprintable()
+
+
 def test_tokens_are_judged_by_a_clock_that_is_given() -> None:
     token = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJtZSIsImV4cCI6MTAwMH0.c2ln"
 

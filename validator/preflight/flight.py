@@ -151,7 +151,7 @@ class Preflight:
         for text in told:
             # Only now is it sure that it goes.
             try:
-                warn(f"{one.method} {printable(one.url)} was sent although {text}")
+                warn(f"{printable(f'{one.method} {one.url}')} was sent although {text}")
             except PreflightWarning:
                 if ticket is not None:
                     ticket.unsent()
@@ -177,7 +177,7 @@ class Preflight:
             told.append(sentence if text == sentence else f"{sentence}\n{text}")
         elif how == "refuse":
             raise PreflightError(
-                f"{one.method} {printable(one.url)} was not sent: {sentence}",
+                f"{printable(f'{one.method} {one.url}')} was not sent: {sentence}",
                 report=one.report,
                 text=text,
                 method=one.method,

@@ -307,7 +307,7 @@ class SpendGuard:
                 reason, sentence = refusal
                 self._held_back[reason] += 1
                 raise SpendError(
-                    f"{one.method} {printable(one.url)} was not sent: {sentence}",
+                    f"{printable(f'{one.method} {one.url}')} was not sent: {sentence}",
                     reason=reason,
                     price=one.price,
                     method=one.method,
