@@ -126,6 +126,8 @@ def test_a_mock_server_is_looked_at_and_is_not_paid(toy: Preflight, url: str) ->
         "/toy-shop/api/clips",
         "http://[::1/api/clips",
         "http://127.0.0.1:port/toy/api/clips",
+        "https://" + "ü" * 100_000 + ".toy.example/",
+        "https://toy.example\ud800/",
         "",
     ],
 )
@@ -618,6 +620,16 @@ def test_a_row_without_a_price_is_of_unknown_price(tmp_path: Path) -> None:
     assert ("accepted", None) == (one.report.verdict, one.price)
 
 
+def test_an_operation_that_may_change_something_is_not_free(tmp_path: Path) -> None:
+    other = tmp_path / "toy.yaml"
+    other.write_text(TOY.read_text().replace("  /wallet:\n    get:", "  /wallet:\n    post:"))
+
+    one = Preflight(other).look("POST", "https://api.toy.example/api/wallet?since=1", headers=HEADERS)
+
+    assert one is not None
+    assert ("getWallet", True, None) == (one.operation and one.operation.id, one.is_create, one.price)
+
+
 def test_a_budget_is_kept() -> None:
     preflight, guard = guarded(budget={"toy": 3})
 
@@ -706,6 +718,17 @@ def test_a_submit_whose_answer_was_lost_is_held_back_and_one_that_was_refused_is
     submit(preflight)
 
     assert 2 == guard.spent.lines[0].unanswered
+
+
+def test_a_submit_that_a_library_lost_on_the_way_is_held_back_though_it_was_refused_at_last() -> None:
+    preflight, _ = guarded(equal_within_s=math.inf)
+    flight = submit(preflight)
+    flight.repeated(503)
+    flight.repeated(None)
+    flight.answered(429)
+
+    with pytest.raises(SpendError, match="may have been taken"):
+        submit(preflight)
 
 
 def test_an_equal_submit_is_told_by_its_bytes_and_not_by_its_credential() -> None:

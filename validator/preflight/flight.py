@@ -163,19 +163,23 @@ class Preflight:
         told: list[str] = []
         bad = one.report.violations if self._strict else one.report.errors
         if one.operation is None:
-            self._act(self._on_doubt, one, one.doubt, one.doubt, told)
+            self._act(self._on_doubt, one, one.doubt, told)
         elif bad:
-            self._act(self._on_bad, one, _summary(one), one.text(), told)
+            self._act(self._on_bad, one, _summary(one), told)
         elif one.report.violations and self._on_bad != "ignore":
             told.append(f"{_summary(one)}\n{one.text()}")
         if one.unseen:
-            self._act(self._on_doubt, one, one.doubt, one.text(), told)
+            self._act(self._on_doubt, one, one.doubt, told)
         return told
 
-    def _act(self, how: OnBad, one: Inspection, sentence: str, text: str, told: list[str]) -> None:
+    def _act(self, how: OnBad, one: Inspection, sentence: str, told: list[str]) -> None:
+        if how == "ignore":
+            return
+        # Of an operation that the contract does not have there is no more to say.
+        text = sentence if one.operation is None else one.text()
         if how == "warn":
             told.append(sentence if text == sentence else f"{sentence}\n{text}")
-        elif how == "refuse":
+        else:
             raise PreflightError(
                 f"{printable(f'{one.method} {one.url}')} was not sent: {sentence}",
                 report=one.report,

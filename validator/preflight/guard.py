@@ -173,13 +173,14 @@ _Key = tuple[str, str, bool]
 class Ticket:
     """One request that left; it counts as perhaps taken until it is said what became of it."""
 
-    __slots__ = ("_digest", "_guard", "_key", "_price", "at", "state")
+    __slots__ = ("_digest", "_guard", "_key", "_price", "at", "is_doubtful", "state")
 
     def __init__(self, guard: SpendGuard, key: _Key, price: float | None, digest: bytes, at: float) -> None:
         """Take what to settle."""
         self._guard, self._key, self._price, self._digest = guard, key, price, digest
         self.at = at
         self.state: Literal["open", "taken", "refused", "unsent"] = "open"
+        self.is_doubtful = False
 
     def answered(self, status: int) -> None:
         """Say that an answer came, with this status."""
@@ -400,7 +401,8 @@ class SpendGuard:
                 line.units = round(line.units + (ticket._price if state == "taken" else 0), 8)
             elif state != "taken":
                 line.unpriced -= 1
-            if state != "taken" and self._submits.get(ticket._digest) is ticket:
+            is_over = state != "taken" and not ticket.is_doubtful
+            if is_over and self._submits.get(ticket._digest) is ticket:
                 del self._submits[ticket._digest]
 
     def _repeat(self, ticket: Ticket, *, is_open: bool) -> None:
@@ -411,6 +413,8 @@ class SpendGuard:
             if not is_open:
                 line.refused += 1
                 return
+            # Whatever becomes of the last attempt, this one may have been taken.
+            ticket.is_doubtful = True
             line.unanswered += 1
             if ticket._price is None:
                 line.unpriced += 1

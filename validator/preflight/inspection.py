@@ -27,6 +27,10 @@ _MANY: Final = 4_096
 """Hosts that are remembered."""
 
 
+_LONGEST_HOST: Final = 253
+"""Characters of a host name (RFC 1035, 2.3.4, without the dot at the end)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Where a request goes: whose contract holds there, the path as the provider would see it.
@@ -137,7 +141,7 @@ def _plain(host: str) -> str:
     urllib decodes %61, and names in other letters than ASCII may fold to one in ASCII (RFC 5891, 5.2).
     """
     host = unquote(host).strip().lower().rstrip(".")
-    if not host.isascii():
+    if not host.isascii() and len(host) <= _LONGEST_HOST:
         try:
             return host.encode("idna").decode()
         except UnicodeError:
@@ -284,7 +288,8 @@ def inspect(
         report = _without_body(report, unseen)
     elif operation.body is None:
         unseen = ""
-    is_create = operation.role == "create" if operation is not None else method not in READING
+    role = operation.role if operation is not None else None
+    is_create = role == "create" or (role is None and method not in READING)
     return Inspection(
         method=method,
         url=_shown(parts),
