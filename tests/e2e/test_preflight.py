@@ -615,6 +615,18 @@ def test_httpx_hook_sees_what_authentication_and_earlier_hooks_made_of_a_request
         assert 200 == client.post(HOST + PATH, json={"prompt": "a"}).status_code
 
 
+# --- urllib -----------------------------------------------------------------------------------------------
+
+
+def test_urllib_adds_a_content_type_that_is_judged_like_any_other(paid: Paid) -> None:
+    headers = {"Authorization": HEADERS["Authorization"]}
+
+    with pytest.raises(PreflightError, match=r"application/json \(found application/x-www-form-urlencoded\)"):
+        with_urllib(Preflight(contract("kling")), "POST", HOST + PATH, GOOD, headers, paid.origin)
+
+    assert [] == paid.received
+
+
 # --- requests ---------------------------------------------------------------------------------------------
 
 
