@@ -470,6 +470,17 @@ def test_a_stream_stays_here_where_doubts_are_refused(way: str, send: Send, paid
 
 
 @pytest.mark.parametrize("way", ["requests", "aiohttp", "urllib"], indirect=True)
+def test_bytes_that_can_be_changed_are_bytes(send: Send, paid: Paid) -> None:
+    preflight = Preflight(contract("kling"))
+
+    send(preflight, HOST + PATH, bytearray(GOOD), proxy=paid.origin)
+    with pytest.raises(PreflightError):
+        send(preflight, HOST + PATH, bytearray(BAD), proxy=paid.origin)
+
+    assert [GOOD] == paid.bodies()
+
+
+@pytest.mark.parametrize("way", ["requests", "aiohttp", "urllib"], indirect=True)
 def test_a_file_is_not_read_before_it_is_sent(way: str, send: Send, paid: Paid) -> None:
     with pytest.warns(PreflightWarning, match="it is a file"):
         send(Preflight(contract("kling")), HOST + PATH, io.BytesIO(GOOD), proxy=paid.origin)

@@ -620,6 +620,18 @@ def test_a_row_without_a_price_is_of_unknown_price(tmp_path: Path) -> None:
     assert ("accepted", None) == (one.report.verdict, one.price)
 
 
+def test_a_price_that_does_not_count_for_a_body_is_not_known(tmp_path: Path) -> None:
+    loud = tmp_path / "toy.yaml"
+    loud.write_text(TOY.read_text().replace("cost: [{base: 1}, ", "cost: ["))
+    preflight = Preflight(loud)
+
+    silent, noisy = submit(preflight).inspection, submit(preflight, {"prompt": "a", "sound": "on"}).inspection
+
+    assert silent is not None
+    assert noisy is not None
+    assert (None, 2.5) == (silent.price, noisy.price)
+
+
 def test_an_operation_that_may_change_something_is_not_free(tmp_path: Path) -> None:
     other = tmp_path / "toy.yaml"
     other.write_text(TOY.read_text().replace("  /wallet:\n    get:", "  /wallet:\n    post:"))
@@ -731,6 +743,16 @@ def test_a_submit_that_a_library_lost_on_the_way_is_held_back_though_it_was_refu
         submit(preflight)
 
 
+def test_a_lost_attempt_of_unknown_price_is_counted_as_such() -> None:
+    preflight, guard = guarded()
+    flight = submit(preflight, {"prompt": "a", "model": "b1", "seconds": "10"})
+    flight.repeated(None)
+    flight.answered(200)
+
+    (line,) = guard.spent.lines
+    assert (2, 1, 1, 2) == (line.requests, line.taken, line.unanswered, line.unpriced)
+
+
 def test_an_equal_submit_is_told_by_its_bytes_and_not_by_its_credential() -> None:
     preflight, _ = guarded(equal_within_s=math.inf)
     submit(preflight)
@@ -754,6 +776,18 @@ def test_what_may_be_repeated_is_not_held_back() -> None:
         submit(preflight, method="PATCH", url=PAID + "/clip-1")
         with pytest.raises(SpendError):
             submit(preflight, method="PATCH", url=PAID + "/clip-1")
+
+
+def test_only_so_many_submits_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("validator.preflight.guard._MOST_KEPT", 2)
+    preflight, _ = guarded(equal_within_s=math.inf)
+
+    for prompt in ("a", "b", "c"):
+        submit(preflight, {"prompt": prompt})
+
+    submit(preflight, {"prompt": "a"})
+    with pytest.raises(SpendError):
+        submit(preflight, {"prompt": "c"})
 
 
 def test_a_request_that_is_not_sent_after_all_costs_nothing() -> None:
