@@ -117,7 +117,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line("markers", MARK)
-    config.stash[_TOTALS] = {"costs": {}, "tests": 0}
+    config.stash[_TOTALS] = {}
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -295,6 +295,7 @@ def understudy_server(request: pytest.FixtureRequest) -> Iterator[Stage]:
     from mockserver.settings import SettingError
     from mockserver.stage import Stage
     from mockserver.steering import WorldError
+    from mockserver.story import add
     from validator.contract.document import SpecError
 
     config = request.config
@@ -317,6 +318,7 @@ def understudy_server(request: pytest.FixtureRequest) -> Iterator[Stage]:
         config.pluginmanager.unregister(watch)
         watch.stop()
         stage.stop()
+        add(config.stash[_TOTALS], stage.totals)
 
 
 def _token(config: pytest.Config) -> str:
@@ -339,7 +341,6 @@ def understudy(request: pytest.FixtureRequest, understudy_server: Stage) -> Iter
     .assert_no_violations(), .assert_no_double_spend(), .assert_delivered_once(task), .assert_laws()
     """
     from mockserver.steering import WorldError
-    from mockserver.story import add, totals_of
 
     item: pytest.Item = request.node
     wishes = _wishes(item)
@@ -349,16 +350,11 @@ def understudy(request: pytest.FixtureRequest, understudy_server: Stage) -> Iter
     except WorldError as error:
         pytest.fail(f"understudy: {error}", pytrace=False)
     item.stash[_WORLD] = world
-    totals = item.config.stash[_TOTALS]
-    totals["tests"] += 1
     try:
         yield world
     finally:
         del item.stash[_WORLD]
-        try:
-            add(totals["costs"], totals_of(world.cost))
-        finally:
-            world.close()
+        world.close()
 
 
 def _tenant(item: pytest.Item) -> str:
@@ -486,13 +482,12 @@ def pytest_testnodedown(node: Any, error: object) -> None:
     if sent:
         from mockserver.story import add
 
-        totals = node.config.stash[_TOTALS]
-        add(totals["costs"], sent["costs"])
-        totals["tests"] += sent["tests"]
+        add(node.config.stash[_TOTALS], sent)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Send home what a worker of pytest-xdist has seen."""
+    """Send home what a worker of pytest-xdist has seen, its fixtures torn down."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["understudy"] = session.config.stash[_TOTALS]
@@ -501,7 +496,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say what the session would have cost."""
     totals = config.stash[_TOTALS]
-    if totals["costs"]:
+    if totals:
         from mockserver.story import summary
 
-        terminalreporter.write_line(summary(totals["costs"], tests=totals["tests"]))
+        terminalreporter.write_line(summary(totals))

@@ -23,6 +23,7 @@ from mockserver.inbox import Receiver
 from mockserver.local import LocalServer
 from mockserver.settings import Settings
 from mockserver.steering import Control, LocalControl, RemoteControl, WorldError
+from mockserver.story import Totals, add, totals_of
 from mockserver.world import World
 from validator.contract import provider_names
 from validator.contract.expressions import Json
@@ -50,6 +51,7 @@ class Stage:
         self._lock = threading.Lock()
         self._receiver: Receiver | None = None
         self._names: set[str] = set()
+        self.totals: Totals = {}
         self._url, self._token = url, token
         self._session = Dice(None, "session").uuid()[:8]
         settings = settings or Settings(port=0, log="off")
@@ -165,7 +167,9 @@ class Stage:
         raise AssertionError
 
     def forget(self, world: World) -> None:
-        """Forget everything of a world: its tasks, its journal, what is still to be sent."""
+        """Forget a world, its tasks, its journal, what is still to be sent; what it cost is added up."""
+        with contextlib.suppress(WorldError):
+            add(self.totals, totals_of(world.cost))
         if self.server is None:
             with contextlib.suppress(WorldError):
                 world.control.call("POST", "/reset", {}, has="")

@@ -113,7 +113,7 @@ def totals_of(costs: Costs) -> Totals:
     }
 
 
-def summary(totals: Totals, *, tests: int) -> str:
+def summary(totals: Totals) -> str:
     """Return what a session would have cost, in a line; "" where there were no tasks."""
     count = sum(one["tasks"] for one in totals.values())
     if not count:
@@ -127,7 +127,6 @@ def summary(totals: Totals, *, tests: int) -> str:
     worth = " and ".join(f"{amount:.2f} {currency}" for currency, amount in sorted(money.items()))
     return (
         f"understudy: {count:,} {'task' if count == 1 else 'tasks'}"
-        f" in {tests:,} {'test' if tests == 1 else 'tests'}"
         f" would have cost {number(units)} {'unit' if units == 1 else 'units'} ({parts})"
         f"{f', about {worth}' if worth else ''}"
     )

@@ -240,6 +240,7 @@ class World:
         self.clock._on_move = self._pull
         self._undo: list[tuple[ModuleType, str, Any]] = []
         self._inbox: Inbox | None = None
+        self._is_over = False
 
     @cached_property
     def providers(self) -> Mapping[str, Provider]:
@@ -588,7 +589,9 @@ class World:
         if self._inbox is not None:
             self._stage.receiver.close(self.tenant)
             self._inbox = None
-        self._stage.forget(self)
+        if not self._is_over:
+            self._is_over = True
+            self._stage.forget(self)
 
     def __enter__(self) -> Self:
         """Return it."""

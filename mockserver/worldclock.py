@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,12 @@ from validator.contract.expressions import Json
 if TYPE_CHECKING:
     pass
 
+
+TURN_S: Final = 1.0
+"""Real seconds that a sleeper waits for others to move the clock; that takes milliseconds."""
+
+PATIENCE_S: Final = 30.0
+"""The same for those who want to move it themselves: longer than receivers are given to answer."""
 
 MOST_STEPS: Final = 100_000
 """Events in a row after which a world counts as one that never comes to rest."""
@@ -102,9 +109,22 @@ class WorldClock:
         self._began = min(self._began, self.ms)
 
     def _set(self, change: Mapping[str, Json]) -> None:
-        with self._moving:
+        with self._held():
             self._control.call("PUT", "/clock", change, has="mode")
             self.moves += 1
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keep others from moving the clock."""
+        if not self._moving.acquire(timeout=PATIENCE_S):
+            raise WorldError(
+                "the clock is being moved by another thread, which may be waiting for this one:"
+                " who answers a callback cannot move the clock"
+            )
+        try:
+            yield
+        finally:
+            self._moving.release()
 
     # --- moving
 
@@ -141,7 +161,7 @@ class WorldClock:
         raise WorldError(f"after {MOST_STEPS:,} steps there is still something to come")
 
     def _advance(self, value: Mapping[str, Json]) -> Events:
-        with self._moving:
+        with self._held():
             told = self._control.call("POST", "/clock/advance", value, has="events")
             self.moves += 1
             self._on_move()
@@ -190,9 +210,14 @@ class WorldClock:
         return result
 
     def _move_to(self, wake: int) -> None:
-        with self._moving:
+        if not self._moving.acquire(timeout=TURN_S):
+            # Whoever moves it waits for a callback to be answered, by this very thread most likely: it sleeps no time.
+            return
+        try:
             if self.ms < wake:
                 self._advance({"to": wake})
+        finally:
+            self._moving.release()
 
     def _wake(self, seconds: float) -> tuple[int, float]:
         if not 0 <= seconds < math.inf:

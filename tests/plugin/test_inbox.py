@@ -133,6 +133,24 @@ def test_a_handler_of_the_client_answers_and_one_that_dies_answers_500(world: Wo
     assert ["", "KeyError: 'task_result'", ""] == [call.error for call in world.inbox.calls]
 
 
+def test_a_handler_that_sleeps_on_the_clock_that_waits_for_it_sleeps_no_time(world: World) -> None:
+    slept: list[int] = []
+
+    def handle(call: Call) -> int:
+        before = world.clock.ms
+        world.clock.sleep(30)
+        slept.append(world.clock.ms - before)
+        return 200
+
+    world.inbox.respond_with(handle, times=1)
+    Kling(world).make(callback_url=world.inbox.url)
+
+    world.clock.run_until_idle()
+
+    assert ([0], [200, 200]) == (slept, [call.answered for call in world.inbox.calls])
+    world.assert_delivered_once()
+
+
 @pytest.mark.parametrize("reply", [0, 100, 99, 600])
 def test_what_is_no_status_is_refused(world: World, reply: int) -> None:
     with pytest.raises(ValueError, match="no status"):
