@@ -23,7 +23,7 @@ from mockserver.inbox import Receiver
 from mockserver.local import LocalServer
 from mockserver.settings import Settings
 from mockserver.steering import Control, LocalControl, RemoteControl, WorldError
-from mockserver.story import Totals, add, totals_of
+from mockserver.story import Totals, add, run_totals, totals_of
 from mockserver.world import World
 from validator.contract import provider_names
 from validator.contract.expressions import Json
@@ -167,11 +167,10 @@ class Stage:
         raise AssertionError
 
     def forget(self, world: World) -> None:
-        """Forget a world, its tasks, its journal, what is still to be sent; what it cost is added up."""
-        with contextlib.suppress(WorldError):
-            add(self.totals, totals_of(world.cost))
+        """Forget a world, its tasks, its journal, what is still to be sent; what it cost is not forgotten."""
         if self.server is None:
             with contextlib.suppress(WorldError):
+                add(self.totals, totals_of(world.cost))
                 world.control.call("POST", "/reset", {}, has="")
             return
         if self.server.is_running:
@@ -181,8 +180,10 @@ class Stage:
         """Stop the server where it is ours, and close the inboxes."""
         if self._receiver is not None:
             self._receiver.stop()
-        if self.server is not None:
+        if self.server is not None and self.server.is_running:
             self.server.stop()
+            # A server knows at its end what everything came to, worlds that are gone included.
+            add(self.totals, run_totals(self.server.app))
 
     def __enter__(self) -> Self:
         """Return it."""

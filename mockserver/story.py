@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from mockserver.app import App
 from mockserver.limits import number
 from mockserver.records import Costs, Delivery, Request, Task, Violation
+from mockserver.wallets import money_of
 from validator.contract.expressions import Json
 from validator.report import printable
 
@@ -111,6 +113,22 @@ def totals_of(costs: Costs) -> Totals:
         name: {"tasks": one.tasks, "units": one.units, "money": one.money, "currency": one.currency}
         for name, one in costs.providers.items()
     }
+
+
+def run_totals(app: App) -> Totals:
+    """Return what all tasks of a server that has stopped cost."""
+    out: Totals = {}
+    for name, one in app.totals.items():
+        if not one.tasks:
+            continue
+        units, money = one.used + one.reserved, money_of(app.backend.contracts[name])
+        out[name] = {
+            "tasks": one.tasks,
+            "units": round(units, 8),
+            "money": None if money is None else round(money.worth(units), 8),
+            "currency": None if money is None else money.currency,
+        }
+    return out
 
 
 def summary(totals: Totals) -> str:

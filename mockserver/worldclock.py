@@ -211,7 +211,7 @@ class WorldClock:
 
     def _move_to(self, wake: int) -> None:
         if not self._moving.acquire(timeout=TURN_S):
-            # Whoever moves it waits for a callback to be answered, by this very thread most likely: it sleeps no time.
+            # Whoever moves it waits for an answer to a callback, most likely of this very thread: it sleeps no time.
             return
         try:
             if self.ms < wake:
