@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mockserver.world import World
 
 TAIL: Final = 10
-"""Exchanges that a story ends with."""
+"""Exchanges, tasks and so on that a story tells of one kind."""
 
 LONGEST_BODY: Final = 300
 """Characters of a body that a story shows."""
@@ -52,7 +53,7 @@ def violations_text(found: Sequence[tuple[Request, Violation]]) -> str:
         by_request.setdefault(request.id, (request, []))[1].append(one)
     count = len(by_request)
     lines = [f"{count} {'request was' if count == 1 else 'requests were'} not as the provider wants them:"]
-    for request, findings in by_request.values():
+    for request, findings in islice(by_request.values(), TAIL):
         lines += ["", f"  {exchange_line(request)}"]
         if request.body is not None:
             lines.append(f"    sent      {_short(request.body)}")
@@ -64,6 +65,8 @@ def violations_text(found: Sequence[tuple[Request, Violation]]) -> str:
             lines += [f"              {name:<8} {printable(text)}" for name, text in rows if text]
             lines.append(f"              rule     {one.rule} ({one.evidence}); understudy explain {one.rule}")
         lines += [f"    perhaps   {_without_tenant(miss)}" for miss in request.near_misses[:3]]
+    if count > TAIL:
+        lines += ["", f"  and {count - TAIL:,} more"]
     return "\n".join(lines)
 
 

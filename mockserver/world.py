@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 from mockserver.environment import (
@@ -57,7 +57,10 @@ TOLERANCE_S: Final = 300
 minutes."""
 
 
-class Seen(tuple[Any, ...]):
+T = TypeVar("T")
+
+
+class Seen(tuple[T, ...]):
     """Values, oldest first; `dropped` is how many older ones are not among them."""
 
     dropped: int = 0
@@ -361,20 +364,20 @@ class World:
     # --- what happened
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
+    def tasks(self) -> Seen[Task]:
         """Return the tasks, newest last, as they are now."""
         told = self.control.call("GET", f"/tasks?limit={MOST_SHOWN}", has="tasks")
         return _seen(map(task_of, told["tasks"]), told["count"] - len(told["tasks"]))
 
     @property
-    def requests(self) -> tuple[Request, ...]:
+    def requests(self) -> Seen[Request]:
         """Return the requests of the client with their answers, newest last; fetches of results among them."""
         told = self.control.call("GET", f"/requests?limit={MOST_SHOWN}", has="requests")
         hidden = told["kept"] - len(told["requests"]) + told["dropped"]
         return _seen(map(request_of, told["requests"]), hidden)
 
     @property
-    def deliveries(self) -> tuple[Delivery, ...]:
+    def deliveries(self) -> Seen[Delivery]:
         """Return the callbacks, sent or still to be sent, with every attempt, newest last."""
         told = self.control.call("GET", f"/deliveries?limit={MOST_SHOWN}", has="deliveries")
         hidden = told["kept"] - len(told["deliveries"]) + told["dropped"]
@@ -572,8 +575,8 @@ class World:
             raise AssertionError("\n".join(["not delivered exactly once:", *lines]))
         self._check_whole("deliveries", self.deliveries)
 
-    def _check_whole(self, what: str, seen: tuple[Any, ...]) -> None:
-        if isinstance(seen, Seen) and seen.dropped:
+    def _check_whole(self, what: str, seen: Seen[Any]) -> None:
+        if seen.dropped:
             raise WorldError(
                 f"{seen.dropped:,} older {what} of this world are not kept any more,"
                 " so that nothing can be said about all of them"
@@ -608,7 +611,7 @@ class World:
         return f"<world {self.tenant} at {self.origin}: {', '.join(self._stage.contracts)}>"
 
 
-def _seen(newest_first: Iterable[Any], dropped: int) -> Seen:
+def _seen(newest_first: Iterable[T], dropped: int) -> Seen[T]:
     out = Seen(reversed(list(newest_first)))
     out.dropped = max(dropped, 0)
     return out

@@ -272,6 +272,20 @@ def test_violations_are_told_in_words(world: World) -> None:
     assert world.tenant not in text, "it is the same everywhere"
 
 
+def test_many_violations_are_told_up_to_ten_and_what_cannot_be_printed_is_not(world: World) -> None:
+    kling = Kling(world)
+    for number in range(12):
+        kling.ask(f"\x1b[31m\u202e{number}", duration="7\x1b")
+
+    with pytest.raises(AssertionError) as told:
+        world.assert_no_violations()
+
+    text = str(told.value)
+    assert text.startswith("12 requests were") and text.endswith("\n\n  and 2 more")
+    assert 10 == text.count("refused   duration: ")
+    assert "\x1b" not in text and "\u202e" not in text
+
+
 def test_rules_can_be_allowed_to_be_broken(world: World) -> None:
     Kling(world).ask(duration="7")
 
@@ -445,6 +459,6 @@ def test_what_a_journal_let_go_of_is_not_judged_in_silence() -> None:
         for number in range(3):
             kling.make(str(number))
 
-        assert (2, 1) == (len(world.requests), world.requests.dropped)  # type: ignore[attr-defined]
+        assert (2, 1) == (len(world.requests), world.requests.dropped)
         with pytest.raises(WorldError, match="1 older requests of this world are not kept any more"):
             world.assert_no_violations()
