@@ -15,7 +15,9 @@ from mockserver.settings import Settings, parse_credentials
 from mockserver.stage import Stage
 from mockserver.steering import WorldError
 from mockserver.world import World
+from tests.mockserver.clients import examples
 from tests.plugin.acting import Kling
+from tests.providers import LIBRARY
 
 # --- providers and credentials ----------------------------------------------------------------------------
 
@@ -114,6 +116,35 @@ def test_a_program_of_its_own_is_told_by_its_environment(world: World) -> None:
     assert {"MAGNIFIC_BASE_URL", "MAGNIFIC_API_KEY", "MAGNIFIC_WEBHOOK_SECRET", "KLING_SECRET_KEY"} <= set(
         world.environment
     )
+
+
+def test_every_provider_takes_its_own_examples_with_the_credentials_of_a_world() -> None:
+    with Stage(has_port=False) as stage, stage.open("all") as world:
+        assert set(LIBRARY) == set(world.providers)
+        for name, provider in world.providers.items():
+            with httpx.Client(transport=world.transport, headers=provider.credentials) as http:
+                for operation in provider.contract.operations.values():
+                    if operation.role != "create":
+                        continue
+                    body = dict(examples(provider.contract, operation)[0])
+                    headers = {}
+                    for callback in operation.callbacks:
+                        place, _, member = callback.url_expression.strip("{}").rpartition(
+                            "/" if "#/" in callback.url_expression else "."
+                        )
+                        (body if place.endswith("#") else headers)[member] = world.inbox.url_for(name)
+                    answer = http.post(
+                        world.origin + f"/t/all/{name}{operation.path}", json=body, headers=headers
+                    )
+                    assert operation.response.status == answer.status_code, answer.text
+        world.clock.run_until_idle()
+
+        assert all(task.outcome == "success" for task in world.tasks)
+        assert set(LIBRARY) == set(world.cost.providers)
+        signed = {call.name: call.is_verified for call in world.inbox.calls}
+        assert {"kling": True, "magnific": True, "modellix": None} == signed
+        world.assert_no_violations()
+        world.assert_delivered_once()
 
 
 # --- what it meets ----------------------------------------------------------------------------------------
