@@ -217,7 +217,7 @@ class Planned:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take it out of the plan; one that a reset took out before is out."""
+        """Take it out of the plan.  Raises WorldError where it is gone, unless something else was raised."""
         if kind is None:
             self.remove()
             return
@@ -265,7 +265,9 @@ class World:
         raise AttributeError(f"a world has no '{name}' ({hint})")
 
     def __getitem__(self, provider: str) -> Provider:
-        """Return a provider by its id."""
+        """Return a provider by its id; raises KeyError with the nearest."""
+        if provider not in self._stage.contracts:
+            raise KeyError(f"{provider} ({nearest(provider, self._stage.contracts) or 'not served here'})")
         return self.providers[provider]
 
     @cached_property

@@ -92,7 +92,7 @@ def test_what_a_scenario_does_to_an_answer_is_what_a_socket_would_bring(world: W
 
 
 def test_a_client_loses_its_patience_and_the_task_is_made_all_the_same(world: World) -> None:
-    for http in clients(world, timeout=0.1):
+    for http in clients(world, timeout=httpx.Timeout(30, read=0.1)):
         with http, world.scenario("latency", seconds=5), pytest.raises(httpx.ReadTimeout):
             http.post(world.kling.base_url + PATH, json=BODY)
 
@@ -133,10 +133,10 @@ def test_async_clients_run_side_by_side(world: World) -> None:
 
     async def run() -> list[str]:
         async with httpx.AsyncClient(transport=world.transport, headers=world.kling.credentials) as http:
-            with world.scenario("latency", seconds=0.2):
+            with world.scenario("latency", seconds=1):
                 return await asyncio.gather(*(make(http, number) for number in range(20)))
 
-    made = asyncio.run(asyncio.wait_for(run(), 3))
+    made = asyncio.run(asyncio.wait_for(run(), 15))
 
     assert 20 == len(set(made)) == len(world.tasks)
 
@@ -168,7 +168,9 @@ def test_an_async_call_that_is_cancelled_leaves_nothing_behind(world: World) -> 
 def test_an_async_client_sees_what_a_sync_one_sees(world: World) -> None:
     async def run(name: str) -> str:
         async with httpx.AsyncClient(
-            transport=world.transport, headers=world.kling.credentials, timeout=0.2
+            transport=world.transport,
+            headers=world.kling.credentials,
+            timeout=0.1 if name == "latency" else 30,
         ) as http:
             with world.scenario(name):
                 try:

@@ -35,6 +35,8 @@ def test_a_name_that_nothing_has_is_answered_with_the_nearest(world: World) -> N
     }.items():
         with pytest.raises(AttributeError, match=right):
             getattr(world, wrong)
+    with pytest.raises(KeyError, match="did you mean 'kling'"):
+        world["klng"]
 
 
 def test_credentials_are_headers_for_any_client(world: World) -> None:
