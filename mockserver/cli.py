@@ -25,7 +25,7 @@ from validator.printing import is_coloured
 
 EXIT_BROKEN: Final = 2
 _TERMINAL_COMMANDS: Final = ("status", "tail", "forward")
-_OWN_COMMANDS: Final = ("scenarios",)
+_OWN_COMMANDS: Final = ("proxy", "scenarios")
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
 
 
@@ -47,6 +47,10 @@ class LazyGroup(click.Group):
             from mockserver import terminal
 
             return terminal.COMMANDS[cmd_name]
+        if cmd_name == "proxy":
+            from mockserver.proxy.command import proxy
+
+            return proxy
         if cmd_name == "scenarios":
             from mockserver.atlas import scenarios
 
@@ -79,6 +83,7 @@ def main() -> None:
     understudy serve                     a mock server for every provider, on port 8700
     understudy tail                      what happens on it, as it happens
     understudy forward URL               its callbacks, brought to a program it cannot call
+    understudy proxy --to PROVIDER       before the real host: only good requests pass
     understudy scenarios                 every failure that can be rehearsed, by name
     understudy lint request.json ...     what is wrong with a request, before it is sent
     understudy explain RULE              one rule: what it says, where that is written, examples

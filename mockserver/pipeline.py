@@ -743,7 +743,7 @@ class Pipeline:
                 operation=report.operation or "",
                 task=task.id if task is not None else "",
                 rules=tuple(one.rule for one in report.violations),
-                note=_met(visit.lot),
+                note=visit.note or _met(visit.lot),
             )
 
 

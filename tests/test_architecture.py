@@ -50,8 +50,9 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.har mockserver.ids mockserver.journal
-        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
+        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.recordings
+        mockserver.renderings mockserver.replays mockserver.scenarios mockserver.settings mockserver.store
+        mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
@@ -59,11 +60,13 @@ LEVELS = {
         mockserver.admin.events mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests
         mockserver.admin.scenarios mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times
         mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks mockserver.events
-        mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
+        mockserver.faults mockserver.log mockserver.pipeline mockserver.proxy mockserver.proxy.answers
+        mockserver.proxy.app mockserver.proxy.courses mockserver.proxy.flights mockserver.proxy.passage
+        mockserver.proxy.totals mockserver.proxy.upstream mockserver.visits
         """,
     5: """
-        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.remote mockserver.server
-        mockserver.terminal
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.proxy.serving
+        mockserver.remote mockserver.server mockserver.terminal
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
@@ -72,9 +75,10 @@ DOORS = {
     "PIL": "validator.images",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
-    "click": """mockserver.atlas mockserver.cli mockserver.terminal validator.__main__ validator.cli
-        validator.options""",
-    "httpx": "mockserver.callbacks",
+    "click": """mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.terminal validator.__main__
+        validator.cli validator.options""",
+    # Callbacks go out, and what a proxy lets pass.
+    "httpx": "mockserver.callbacks mockserver.proxy.upstream",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
     "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine
