@@ -231,6 +231,15 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Let requests meet the scenarios of this file, JSON or YAML (understudy scenarios lists them).",
 )
 @_option(
+    "--replay",
+    "replays",
+    env="REPLAY",
+    multiple=True,
+    metavar="FILE",
+    type=click.File("rb"),
+    help="Let new tasks take the course of those that understudy proxy --record wrote down; may be repeated.",
+)
+@_option(
     "--admin-token",
     env="ADMIN_TOKEN",
     default=None,
@@ -310,6 +319,7 @@ def serve(
     budgets: tuple[str, ...],
     secrets: tuple[str, ...],
     plan: IO[bytes] | None,
+    replays: tuple[IO[bytes], ...],
     max_body: int,
     **plain: Any,
 ) -> int:
@@ -341,6 +351,7 @@ def serve(
             secrets=parse_pairs(secrets, "webhook secret"),
             max_body_bytes=max_body,
             plan=read_plan(plan) if plan is not None else (),
+            recordings=[_read_replay(file) for file in replays],
             **plain,
         )
         settings.check()
@@ -349,6 +360,18 @@ def serve(
         click.echo(f"understudy serve: {error}", err=True)
         raise SystemExit(EXIT_BROKEN) from None
     return CLEAN
+
+
+def _read_replay(file: IO[bytes]) -> Any:
+    """Return a recording; raises SettingError."""
+    from mockserver.recordings import RecordingError, read_recording
+
+    try:
+        return read_recording(file, str(file.name))
+    except OSError as error:
+        raise SettingError(f"--replay {file.name}: {error.strerror}") from None
+    except RecordingError as error:
+        raise SettingError(f"--replay: {error}") from None
 
 
 def read_plan(file: IO[bytes]) -> Sequence[Any]:

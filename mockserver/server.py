@@ -37,6 +37,7 @@ from mockserver.visits import LATE, WHOLE
 from mockserver.wallets import money_of
 from mockserver.wire import HeaderList
 from validator.contract.model import Contract, Credential, Operation
+from validator.printing import plural
 
 STOP_S: Final = 5.0
 """Seconds that requests under way get to finish when the server stops."""
@@ -77,6 +78,9 @@ HALF_S: Final = 0.5
 """Seconds of these that half a request gets to become a whole one."""
 
 DEMO_ACCOUNT: Final = "understudy-demo"
+
+MOST_NOTES: Final = 20
+"""Notes on recordings that the greeting shows."""
 
 
 class _OneWrite:
@@ -608,6 +612,12 @@ def greeting(app: App, *, is_coloured: bool = False) -> str:
         "manual": "only the admin API",
     }
     lines.append(f"  tasks move by  {progress[settings.progress]}; kept in {settings.store}")
+    replays = app.backend.replays
+    if replays is not None:
+        lines.append(f"  replays        {plural(replays.count, 'recorded task')}")
+        lines += [f"                 {note}" for note in replays.notes[:MOST_NOTES]]
+        if len(replays.notes) > MOST_NOTES:
+            lines.append(f"                 and {plural(len(replays.notes) - MOST_NOTES, 'note')} more")
     if not can_make_clips():
         lines.append(
             "  results        one packaged clip; pip install 'understudy[media]' for videos made to measure"

@@ -21,6 +21,9 @@ from validator.contract.model import Operation
 MOST_FOLLOWED: Final = 100_000
 """Tasks that are followed; the oldest are let go."""
 
+LONGEST_MS: Final = 7 * 86_400_000
+"""Milliseconds of a course at most, for times to be taken for times."""
+
 SKEW_MS: Final = 1_500
 """Milliseconds by which the provider's own times may stand beside what was seen: some write whole seconds."""
 
@@ -171,11 +174,12 @@ def _first(by_state: Mapping[str, Places]) -> Places:
 def _begun(course: Course, where: Places, value: Json, now: int) -> tuple[int, int]:
     """Return (milliseconds from creation to this state, how much earlier that may have been).
 
-    By the provider's own clock where the answer has its times and they fit what was seen; else as seen.
+    By the provider's own clock where the answer has its times; else, or where the state was not there yet when it
+    would have begun by them, when it was first seen.
     """
     seen, before = max(now - course.made_at, 0), max(course.seen_at - course.made_at, 0)
     changed, born = time_at(value, where.updated), time_at(value, where.created) or course.born
-    if changed is not None and born is not None and before - SKEW_MS <= changed - born <= seen + SKEW_MS:
+    if changed is not None and born is not None and before - SKEW_MS <= changed - born <= LONGEST_MS:
         return max(changed - born, 0), 0
     return seen, seen - before
 
