@@ -418,62 +418,69 @@ class Passage(Pipeline):
     async def _fly(self, passing: Passing, trip: _Trip) -> None:
         """Send the request and wait for its answer, whoever else does."""
         visit, flight = passing.visit, trip.flight
-        guard = self._guards[visit.desk.contract.id]
         try:
-            reply = await self._open(passing)
-            tap, is_whole = Tap(), True
-            try:
-                async for chunk in reply.chunks():
-                    tap.take(chunk)
-                    if tap.size_bytes > LARGEST_ANSWER or reply.media_type == "text/event-stream":
-                        is_whole = False
-                        break
-            except UpstreamError:
-                await reply.close()
-                raise
-            if is_whole:
-                await reply.close()
+            await self._take_off(passing, trip)
         except UpstreamError as error:
             trip.error = error
             if error.is_sent:
                 self._flights.lost(flight, visit.tenant.clock.now(), f"there was no answer ({error})")
             else:
-                guard.give_back(passing.price)
+                self._guards[visit.desk.contract.id].give_back(passing.price)
                 self._flights.void(flight, visit.tenant.clock.now())
             if flight not in self._trips:
                 # Its client has gone; nobody else would write it down.
                 answer = self._unreached(visit, error, has_repeat=bool(passing.key))
                 self._record(visit, answer, passing.started)
+        except Exception:  # whoever waits is not to wait for ever
+            log.exception("the answer to request %s was lost here", visit.request_id)
+        finally:
+            if flight.state == "under-way":
+                # The server ends, or failed: what was sent may have been done.
+                why = "this proxy was stopped before the answer came"
+                self._flights.lost(flight, visit.tenant.clock.now(), why)
+
+    async def _take_off(self, passing: Passing, trip: _Trip) -> None:
+        """Send the request, and note what came of it; raises UpstreamError."""
+        flight = trip.flight
+        reply = await self._open(passing)
+        tap, is_whole = Tap(), True
+        try:
+            async for chunk in reply.chunks():
+                tap.take(chunk)
+                if tap.size_bytes > LARGEST_ANSWER or reply.media_type == "text/event-stream":
+                    is_whole = False
+                    break
+        finally:
+            if is_whole:
+                await reply.close()
+        end = "" if is_whole else "it is large, or a stream"
+        task = self._arrived(passing, reply.status, reply.headers, tap, end)
+        flight.kept = Kept(reply.status, reply.headers, tap.body)
+        self._settle(passing, flight, task, is_whole=is_whole)
+        if is_whole:
             return
-        except BaseException:
-            # The server ends: what was sent may have been done.
-            self._flights.lost(
-                flight, visit.tenant.clock.now(), "this proxy was stopped before the answer came"
-            )
-            raise
-        kept = Kept(reply.status, reply.headers, tap.body)
-        task = self._arrived(
-            passing, reply.status, reply.headers, tap, "" if is_whole else "it is large, or a stream"
-        )
-        now = visit.tenant.clock.now()
-        if reply.status in _LOST:
-            self._flights.lost(flight, now, f"a gateway answered {reply.status} in its place")
-        elif task is None and not 200 <= reply.status < 300:
-            guard.give_back(passing.price)
+        if flight in self._trips:
+            trip.rest = reply
+        else:
+            await reply.close()
+
+    def _settle(self, passing: Passing, flight: Flight, task: str | None, *, is_whole: bool) -> None:
+        """Note whether the provider made a task, and whether an equal request is held back."""
+        visit, kept = passing.visit, flight.kept
+        assert kept is not None
+        provider, now = visit.desk.contract.id, visit.tenant.clock.now()
+        if kept.status in _LOST:
+            self._flights.lost(flight, now, f"a gateway answered {kept.status} in its place")
+        elif task is None and not 200 <= kept.status < 300:
+            self._guards[provider].give_back(passing.price)
             self._flights.void(flight, now)
         else:
-            self.totals[visit.desk.contract.id].made += 1
+            # Without the id of a task in it the answer is odd; it may be one all the same.
+            self.totals[provider].made += 1
             if is_whole:
                 self._flights.answered(flight, now, kept)
             else:
                 self._flights.lost(flight, now, "its answer is too large to be given twice")
-        # Whoever waits for it runs after this.
-        flight.kept = kept
-        if not is_whole:
-            if flight in self._trips:
-                trip.rest = reply
-            else:
-                await reply.close()
 
     async def _repeat(self, passing: Passing, flight: Flight, receive: Receive, send: Send) -> None:
         """Hold back an equal request: it gets the answer that the first one got or gets."""
@@ -564,7 +571,14 @@ class Passage(Pipeline):
         if not target.startswith(b"/"):
             target = b"/" + target
         headers = request_headers(scope["headers"], upstream.netloc, visit.body)
-        reply = await upstream.open(visit.method, target, headers, visit.body, is_paid=passing.makes_task)
+        try:
+            reply = await upstream.open(visit.method, target, headers, visit.body, is_paid=passing.makes_task)
+        except UpstreamError:
+            raise
+        except Exception as error:  # whatever it was, the client is told, and the log keeps why
+            log.exception("request %s could not be passed on", visit.request_id)
+            said = f"the proxy failed ({type(error).__name__})"
+            raise UpstreamError(said, is_sent=True, is_late=False) from None
         if not 200 <= reply.status <= 599:
             await reply.close()
             raise UpstreamError(f"it answered with status {reply.status}", is_sent=True, is_late=False)

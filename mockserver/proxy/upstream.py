@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -47,6 +47,7 @@ class Reply:
         self._response = response
         self.status: int = response.status_code
         self.headers = headers
+        self._chunks = self._read()
 
     @property
     def media_type(self) -> str:
@@ -54,8 +55,14 @@ class Reply:
         value = next((value for name, value in self.headers if name.lower() == b"content-type"), b"")
         return value.decode("latin-1").partition(";")[0].strip().lower()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes, coded as it is; raises UpstreamError where it ends too early."""
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Return the body as it comes, coded as it is; raises UpstreamError where it ends too early.
+
+        Whoever stops and asks again goes on where it stopped.
+        """
+        return self._chunks
+
+    async def _read(self) -> AsyncGenerator[bytes]:
         import httpx
 
         try:
@@ -66,6 +73,7 @@ class Reply:
 
     async def close(self) -> None:
         """Let go of the connection; what has not come yet does not come."""
+        await self._chunks.aclose()
         await self._response.aclose()
 
 

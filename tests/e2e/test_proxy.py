@@ -7,7 +7,6 @@ import gzip
 import itertools
 import json
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -21,7 +20,7 @@ import httpx
 import pytest
 
 from tests.e2e import test_pages as pages
-from tests.e2e.running import Running, call, command, environment
+from tests.e2e.running import Running, environment
 from tests.e2e.upstream import Asked, Host, answer
 from tests.e2e.wire import Wire
 from tests.pictures import picture
@@ -423,7 +422,9 @@ def test_a_pipelined_second_request_is_a_request_of_its_own(proxied: Proxied) ->
 
 def test_a_task_that_would_fail_is_held_back_in_our_own_voice(proxied: Proxied) -> None:
     response = proxied.client.post(
-        "/kling/v1/videos/image2video", json={"image": picture(width=100, height=100), "prompt": "x"}, headers=KEY
+        "/kling/v1/videos/image2video",
+        json={"image": picture(width=100, height=100), "prompt": "x"},
+        headers=KEY,
     )
 
     assert (422, "fails") == (response.status_code, response.headers["x-mock-proxy"])
@@ -485,6 +486,24 @@ def test_equal_submits_at_once_are_one_request(proxied: Proxied) -> None:
     assert {made()} == {one.content for one in answers}
     assert 5 == len(answers)
     assert 4 == sum(one.headers.get("x-mock-proxy") in ("joined", "repeated") for one in answers)
+
+
+def test_a_large_answer_to_a_submit_arrives_whole(proxied: Proxied) -> None:
+    padding, go_on = b" " * 1_000_000, threading.Event()
+
+    def slow(peer: socket.socket, asked: Asked) -> None:
+        peer.sendall(answer(made() + padding, length=len(made()) + 2 * len(padding)))
+        assert go_on.wait(DEADLINE_S)
+        peer.sendall(padding)
+
+    proxied.host.handle = slow
+    with proxied.client.stream("POST", CLIPS, json=wish(), headers=KEY) as response:
+        parts = response.iter_raw()
+        first = next(parts)
+        go_on.set()
+        rest = b"".join(parts)
+
+    assert made() + 2 * padding == first + rest
 
 
 def test_a_refused_submit_can_be_tried_again_at_once(proxied: Proxied) -> None:
@@ -730,39 +749,9 @@ def test_a_recording_of_a_killed_proxy_is_played_as_tasks(tmp_path: Path) -> Non
     assert re.search(r"run\.ndjson:\d+: cut off, and passed over", greeting)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "say before whom: --to PROVIDER"),
-        (("--to", "klng"), "did you mean 'kling'?"),
-        (("--to", "https://api.example.com"), "write PROVIDER=URL"),
-        (("--to", "kling", "--upstream", "ftp://x"), "http:// or https://"),
-        (("--to", "kling", "--upstream", "https://me:secret@host.example"), "a user name"),
-        (("--to", "kling=https://a.example/?x=1"), "behind ? or #"),
-        (("--to", "kling", "--to", "kling=http://a.example"), "named twice"),
-        (("--to", "kling", "--budget", "much"), "is no number"),
-        (("--to", "kling", "--budget", "1", "--allow-spend"), "give one of them"),
-        (("--to", "kling", "--effect", "magnific.x.y=off"), "for no provider of --to"),
-        (("--to", "kling", "--host", "0.0.0.0"), "--admin-token"),
-        (("--to", "kling", "--record", "/nowhere/at/all.ndjson"), "No such file"),
-        (("--spec", "/nowhere.yaml"), "nowhere.yaml"),
-    ],
-)
-def test_a_start_that_cannot_be_says_why(arguments: tuple[str, ...], said: str) -> None:
-    done = call("proxy", "--port", "0", *arguments)
-
-    assert 2 == done.returncode
-    assert said in done.stderr
-    assert "secret" not in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_a_recording_that_cannot_go_on_does_not_keep_requests_from_passing() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no device that is full")
-    done = call("proxy", "--port", "0", "--to", "kling", "--record", "/dev/full", "--host", "256.0.0.1")
-    assert 2 == done.returncode
-
     with Proxied("--record", "/dev/full") as proxied:
         proxied.host.handle = lambda peer, asked: peer.sendall(answer(made()))
         response = proxied.submit()
@@ -772,3 +761,41 @@ def test_a_recording_that_cannot_go_on_does_not_keep_requests_from_passing() -> 
     assert 200 == response.status_code
     assert 2 == code
     assert "the recording is not whole" in output
+
+
+# --- the page ---------------------------------------------------------------------------------------------
+
+
+def test_the_page_on_the_proxy_shows_what_its_commands_print(tmp_path: Path) -> None:
+    if absent := pages.missing("docs/proxy.md"):
+        pytest.skip(f"docs/proxy.md uses {', '.join(absent)}, not installed here")
+    settings = ""
+    with contextlib.ExitStack() as running:
+        real = running.enter_context(Running("--speed", "6000", "--provider", "kling"))
+        options = ("--to", f"kling={real.origin}/kling", "--record", "run.ndjson")
+        proxy = running.enter_context(Running(*options, verb="proxy", cwd=tmp_path))
+        ports = {"8701": proxy.port}
+        for shown, printed in pages.console("docs/proxy.md"):
+            line = re.sub(r"(?<=127\.0\.0\.1:)(870[12])", lambda found: str(ports[found[0]]), shown)
+            if line.startswith("understudy serve --replay"):
+                words = line.removesuffix(" &").split()[2:-2]
+                ports["8702"] = running.enter_context(Running(*words, cwd=tmp_path)).port
+                continue
+            if re.match(r"[A-Z]+=", line):
+                settings += line + "\n"
+                continue
+            # A video takes some hundredths of a second here; what makes a task is asked for once.
+            for _ in range(pages.RETRIES):
+                done = subprocess.run(
+                    ["bash", "-c", settings + line],
+                    cwd=tmp_path,
+                    env=environment(),
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                out = pages.VARYING.sub("0", (done.stdout + done.stderr).replace("\r", "").strip())
+                if pages.pattern(printed).fullmatch(out) or "-d " in line:
+                    break
+
+            assert pages.pattern(printed).fullmatch(out), f"{line}\nprints\n{out}\nand not\n{printed}"
