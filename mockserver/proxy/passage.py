@@ -100,6 +100,7 @@ class Passage(Pipeline):
         self._trips: dict[Flight, _Trip] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._streams: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
         self.totals = {name: Totals() for name in upstreams}
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -543,7 +544,7 @@ class Passage(Pipeline):
             await self._give(visit, answer, send)
             self._record(visit, answer, passing.started)
             return
-        tap, end = Tap(), "the client hung up"
+        tap, end = Tap(), ""
         try:
             headers = self._annotated(visit, reply.headers)
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -553,10 +554,12 @@ class Passage(Pipeline):
                 # A host that is faster than the client: what was written is to reach the socket, which then says so.
                 await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": b""})
-            end = ""
         except UpstreamError as error:
             end = f"it was cut off: {header_text(str(error))[:200]}"
             _break_off(visit, cut)
+        except asyncio.CancelledError:
+            end = "the proxy was stopped" if self._is_stopping else "the client hung up"
+            raise
         finally:
             await reply.close()
             self._arrived(passing, reply.status, reply.headers, tap, end)
@@ -672,6 +675,7 @@ class Passage(Pipeline):
 
     def let_go(self) -> None:
         """End the streams that nobody waits for to end by themselves: the server stops."""
+        self._is_stopping = True
         for one in self._streams:
             one.cancel()
 

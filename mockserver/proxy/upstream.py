@@ -124,16 +124,21 @@ class Upstream:
             made = await loop.run_in_executor(None, self._transport, is_paid)
             transport = self._transports.setdefault(is_paid, made)
         limits = {"connect": CONNECT_S, "pool": CONNECT_S, "read": self._timeout_s, "write": self._timeout_s}
-        request = httpx.Request(
-            method,
-            f"{self.scheme}://{self.netloc.decode('ascii')}/",
-            headers=headers,
-            stream=httpx.ByteStream(body),
-            extensions={"target": self.base.encode("ascii") + target, "timeout": limits},
-        )
+        whole = self.base.encode("ascii") + target
+        extensions: dict[str, Any] = {"timeout": limits}
+        url = httpx.URL(f"{self.scheme}://{self.netloc.decode('ascii')}/")
+        if self._through is None:
+            # Byte by byte, whatever the library would make of it.
+            extensions["target"] = whole
+        else:
+            # The target names the host as well, or is that of a tunnel.
+            url = url.copy_with(raw_path=whole)
         try:
+            request = httpx.Request(
+                method, url, headers=headers, stream=httpx.ByteStream(body), extensions=extensions
+            )
             response = await transport.handle_async_request(request)
-        except (httpx.HTTPError, OSError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise _failed(error, is_begun=False) from None
         return Reply(response, answer_headers(response.headers.raw))
 
@@ -178,7 +183,7 @@ def _failed(error: Exception, *, is_begun: bool) -> UpstreamError:
     # What the library raises before a byte of the request has left.
     before = (
         *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError),
-        *(httpx.LocalProtocolError, httpx.UnsupportedProtocol, ValueError),
+        *(httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError),
     )
     is_sent = is_begun or not isinstance(error, before)
     is_late = isinstance(error, httpx.TimeoutException)
