@@ -26,7 +26,7 @@ from mockserver.proxy.answers import Judge, Tap, plain_body
 from mockserver.proxy.courses import Courses
 from mockserver.proxy.flights import LARGEST_ANSWER, Flight, Flights, Kept
 from mockserver.proxy.totals import Guard, Totals
-from mockserver.proxy.upstream import Reply, Upstream, UpstreamError, request_headers
+from mockserver.proxy.upstream import Reply, Upstream, UpstreamError, is_this_machine, request_headers
 from mockserver.recordings import canonical
 from mockserver.tasks import Task
 from mockserver.tenants import DEFAULT_TENANT, Backend
@@ -159,10 +159,7 @@ class Passage(Pipeline):
         """Tell whether a Host is this machine, or a provider whose name was pointed here (not a stranger's)."""
         text = host.decode("latin-1").lower()
         name = text.rpartition(":")[0] if ":" in text and not text.endswith("]") else text
-        name = name.strip("[]")
-        if name in self._hosts or name == "localhost" or name.endswith(".localhost"):
-            return True
-        return name == "::1" or (name.startswith("127.") and name.replace(".", "").isdigit())
+        return name in self._hosts or is_this_machine(name)
 
     def _judge_dates(self, visit: Visit, principal: Principal, token: bytes) -> Refused | None:
         """Leave the dates of a token to the provider, whose clock counts."""
@@ -354,7 +351,8 @@ class Passage(Pipeline):
 
     async def _give(self, visit: Visit, answer: Answer, send: Send) -> None:
         """Send an answer that was made here."""
-        answer.headers.append((b"content-length", b"%d" % len(answer.body)))
+        if not _has_length(answer.status, answer.headers):
+            answer.headers.append((b"content-length", b"%d" % len(answer.body)))
         answer.headers.append((b"date", formatdate(self._backend.wall() / 1000, usegmt=True).encode()))
         if not visit.is_whole or visit.body_fault:
             # The rest of the body is still on its way; it must not be read as the next request.
@@ -403,7 +401,7 @@ class Passage(Pipeline):
             return
         kept, is_more = flight.kept, trip.rest is not None
         headers = self._annotated(visit, kept.headers)
-        if not is_more and not any(name.lower() == b"content-length" for name, _ in headers):
+        if not is_more and not _has_length(kept.status, headers):
             headers = [*headers, (b"content-length", b"%d" % len(kept.body))]
         await send({"type": "http.response.start", "status": kept.status, "headers": headers})
         await send({"type": "http.response.body", "body": kept.body, "more_body": is_more})
@@ -708,6 +706,11 @@ def _target(scope: AsgiScope) -> bytes:
     path: bytes = scope["raw_path"]
     query: bytes = scope["query_string"]
     return path + (b"?" + query if query else b"")
+
+
+def _has_length(status: int, headers: HeaderList) -> bool:
+    """Tell whether an answer says how long it is, or may not (RFC 9110, 8.6)."""
+    return status in (204, 304) or any(name.lower() == b"content-length" for name, _ in headers)
 
 
 def _ago(milliseconds: int) -> str:

@@ -6,8 +6,10 @@ What comes back is the answer's own bytes, as they come.
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import re
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -27,6 +29,7 @@ HOP_BY_HOP: Final = frozenset(
 """Headers that are about one connection (RFC 9110, 7.6.1), and those for a proxy."""
 
 _OURS: Final = (b"x-mock-", b"x-admin-token")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PATH: Final = re.compile(r"[!-~]*")
 
 
@@ -99,13 +102,7 @@ class Upstream:
     @property
     def is_this_machine(self) -> bool:
         """Tell whether the host is this machine, where nothing is paid for."""
-        name = self.host.lower()
-        if name == "localhost" or name.endswith(".localhost"):
-            return True
-        try:
-            return ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return False
+        return is_this_machine(self.host)
 
     async def open(
         self, method: str, target: bytes, headers: HeaderList, body: bytes, *, is_paid: bool
@@ -140,7 +137,7 @@ class Upstream:
             response = await transport.handle_async_request(request)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise _failed(error, is_begun=False) from None
-        return Reply(response, answer_headers(response.headers.raw))
+        return Reply(response, answer_headers(response.headers.raw, response.status_code))
 
     def _transport(self, is_paid: bool) -> Any:
         import httpx
@@ -149,13 +146,34 @@ class Upstream:
             max_connections=None, max_keepalive_connections=0 if is_paid else 20, keepalive_expiry=15.0
         )
         proxy = httpx.Proxy(self._through) if self._through is not None else None
-        return httpx.AsyncHTTPTransport(verify=True, trust_env=False, limits=limits, proxy=proxy, retries=0)
+        return httpx.AsyncHTTPTransport(
+            verify=_certificates(), trust_env=False, limits=limits, proxy=proxy, retries=0
+        )
 
     async def close(self) -> None:
         """Close the connections that are kept open."""
         for transport in self._transports.values():
             await transport.aclose()
         self._transports.clear()
+
+
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host, without its port, is this machine."""
+    name = host.lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Return what verifies hosts; reading the list takes a tenth of a second, once for all hosts."""
+    import httpx
+
+    return httpx.create_ssl_context(verify=True, trust_env=False)
 
 
 def _parts(url: str, option: str = "--upstream", *, has_user: bool = False) -> Any:
@@ -220,12 +238,15 @@ def request_headers(headers: HeaderList, netloc: bytes, body: bytes) -> HeaderLi
     return out
 
 
-def answer_headers(headers: HeaderList) -> HeaderList:
-    """Return the headers an answer is passed back with, spelt as they came.
+def answer_headers(headers: HeaderList, status: int = 200) -> HeaderList:
+    """Return the headers an answer is passed back with, without those of the connection.
 
-    Where the body came in chunks, a length beside that says nothing (RFC 9112, 6.3).
+    A length says nothing beside chunks (RFC 9112, 6.3), nor of a body that is not there (204, 304).  A value with a
+    control character in it cannot be sent to anybody (RFC 9110, 5.5).
     """
     dropped = HOP_BY_HOP | _named(headers)
-    if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+    if status in (204, 304) or any(name.lower() == b"transfer-encoding" for name, _ in headers):
         dropped |= {b"content-length"}
-    return [(name, value) for name, value in headers if name.lower() not in dropped]
+    return [
+        (name, value) for name, value in headers if name.lower() not in dropped and not _CONTROL.search(value)
+    ]

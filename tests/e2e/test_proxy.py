@@ -216,7 +216,8 @@ def test_an_answer_comes_back_byte_by_byte(proxied: Proxied) -> None:
 @pytest.mark.parametrize(
     ("status", "headers"),
     [
-        ("204 No Content", ("Content-Length: 0",)),
+        ("204 No Content", ()),
+        ("304 Not Modified", ("ETag: a",)),
         ("302 Found", ("Location: http://elsewhere.example/", "Content-Length: 2")),
         ("429 Too Many Requests", ("Retry-After: 7", "Content-Length: 2")),
         ("599 Odd", ("Content-Length: 2",)),
@@ -225,7 +226,7 @@ def test_an_answer_comes_back_byte_by_byte(proxied: Proxied) -> None:
 def test_whatever_the_status_it_passes_and_is_not_followed(
     proxied: Proxied, status: str, headers: tuple[str, ...]
 ) -> None:
-    body = b"" if status.startswith("204") else b"{}"
+    body = b"" if status[:3] in ("204", "304") else b"{}"
     proxied.host.handle = lambda peer, asked: peer.sendall(answer(body, *headers, status=status))
 
     response = proxied.client.get(f"{CLIPS}/1", headers=KEY, follow_redirects=False)
@@ -345,6 +346,41 @@ def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(proxied: Proxied
         proxied.client.get(f"{CLIPS}/1", headers=KEY)
 
     assert "it was cut off" in proxied.newest()["report"]["unchecked"][-1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 217\r\n\r\n", 304),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", 204),
+        (b"HTTP/1.1 200 OK\r\nX-Bad: a\x01b\r\nContent-Length: 2\r\n\r\n{}", 200),
+        (b"HTTP/1.1 200 OK\r\nX-Old: \xff\xfe\r\nContent-Length: 2\r\n\r\n{}", 200),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 200),
+        (b"HTTP/1.0 200 OK\r\n\r\n{}", 200),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 502),
+        (b"HTTP/1.1 999 Odd\r\nContent-Length: 2\r\n\r\n{}", 502),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", 502),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\n\r\n", 502),
+        (b"SSH-2.0-OpenSSH\r\n", 502),
+        (b"", 502),
+    ],
+    ids=lambda one: one[:30].decode("latin-1") if isinstance(one, bytes) else "",
+)
+@pytest.mark.parametrize("is_submit", [False, True])
+def test_whatever_a_host_sends_the_client_gets_an_answer(
+    proxied: Proxied, raw: bytes, status: int, is_submit: bool
+) -> None:
+    def send(peer: socket.socket, asked: Asked) -> None:
+        peer.sendall(raw)
+        peer.close()
+
+    proxied.host.handle = send
+
+    response = proxied.submit() if is_submit else proxied.client.get(f"{CLIPS}/1", headers=KEY)
+
+    assert status == response.status_code
+    assert ("x-mock-proxy" in response.headers) == (status == 502)
+    assert b"{}" == response.content or status != 200
 
 
 # --- what does not ----------------------------------------------------------------------------------------

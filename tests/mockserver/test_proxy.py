@@ -601,6 +601,9 @@ def test_a_length_beside_chunks_says_nothing() -> None:
     headers = [(b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"2"), (b"ETag", b"x")]
 
     assert [(b"ETag", b"x")] == answer_headers(headers)
+    assert headers[1:] == answer_headers(headers[1:])
+    assert [(b"ETag", b"x")] == answer_headers(headers[1:], 304), "it is that of what was not sent"
+    assert [] == answer_headers([(b"X-A", b"a\x01b"), (b"X-B", b"a\x7f")])
 
 
 # --- the command ------------------------------------------------------------------------------------------
