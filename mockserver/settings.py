@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from mockserver.recordings import Recording
 from validator.contract.model import Effect
 from validator.security import KeyRing
 
@@ -66,7 +65,7 @@ class Settings:
     budgets: Mapping[str, float] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     plan: Sequence[Any] = ()
-    recordings: Sequence[Recording] = ()
+    recordings: Sequence[Any] = ()
     admin_token: str | None = None
     callback_allow: tuple[str, ...] = ()
     callback_timeout: float = 10.0

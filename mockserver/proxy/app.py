@@ -11,6 +11,7 @@ from typing import Final
 from mockserver.app import App
 from mockserver.clock import Wall, wall_ms
 from mockserver.log import RequestLog
+from mockserver.proxy import WINDOW_S
 from mockserver.proxy.answers import Judge
 from mockserver.proxy.courses import Courses, Recorder
 from mockserver.proxy.flights import Flights
@@ -21,9 +22,6 @@ from mockserver.recordings import head_line
 from mockserver.settings import Settings
 from mockserver.wallets import money_of
 from validator.contract.model import Contract
-
-WINDOW_S: Final = 60.0
-"""Seconds within which an equal submit is held back."""
 
 LAST_WAIT_S: Final = 3.0
 """Seconds that a request for a task gets to come to its end when the server stops, beside those of the server."""

@@ -8,14 +8,13 @@ from typing import IO, Any, Final
 
 import click
 
-from mockserver.proxy.app import WINDOW_S
+from mockserver.proxy import PASSES, WINDOW_S
 from mockserver.settings import SettingError, Settings, parse_budgets
 from validator.contract.document import nearest
 from validator.options import CLEAN, Command, Unusable, colour_option, open_contracts, setting_options
 from validator.printing import is_coloured
 
 DEFAULT_PORT: Final = 8701
-_PASSES: Final = ("fails", "unknown")
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -82,7 +81,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     "--pass",
     "passes",
     multiple=True,
-    type=click.Choice(_PASSES),
+    type=click.Choice(PASSES),
     help="Pass what is held back otherwise: tasks that would fail, or paths that the contract does not know.",
 )
 @click.option(

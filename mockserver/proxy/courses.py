@@ -34,7 +34,10 @@ Write = Callable[[bytes], None]
 
 @dataclass(slots=True)
 class Course:
-    """A task on its way; times in milliseconds of the wall clock, `born` the provider's own where it says one."""
+    """A task on its way; times in milliseconds of the wall clock, `born` the provider's own where it says one.
+
+    `price` in units, None where unknown; `is_news` where the last look found another state than the one before.
+    """
 
     provider: str
     maker: Operation
@@ -43,6 +46,15 @@ class Course:
     state: str
     seen_at: int
     born: int | None
+    price: float | None = None
+    is_news: bool = False
+
+    @property
+    def outcome(self) -> str | None:
+        """Return how the task ended, None while it has not, or ended in a state that is not known."""
+        lifecycle = self.maker.lifecycle
+        known = lifecycle.states.get(self.state) if lifecycle is not None else None
+        return known.outcome if known is not None else None
 
 
 class Recorder:
@@ -79,6 +91,7 @@ class Courses:
         account: str,
         operation: Operation,
         body: Json,
+        price: float | None,
         status: int,
         answer: bytes,
         now: int,
@@ -91,7 +104,7 @@ class Courses:
             return None
         state = text_at(value, where.state) or (operation.lifecycle.initial if operation.lifecycle else "")
         born = time_at(value, where.created)
-        course = Course(provider, operation, task, now, state, now, born)
+        course = Course(provider, operation, task, now, state, now, born, price)
         while len(self._known) >= MOST_FOLLOWED:
             del self._known[next(iter(self._known))]
         self._known[provider, account, task] = course
@@ -125,26 +138,25 @@ class Courses:
         status: int,
         answer: bytes,
         now: int,
-    ) -> str | None:
-        """Note what a read says of a task and return its id, None for a task that nobody saw being made."""
+    ) -> Course | None:
+        """Note what a read says of a task and return its course, None for a task that nobody saw being made."""
         course = self._known.get((provider, account, name))
         if course is None:
             return None
         by_state = self._judges[provider].places(operation, course.maker)
         value = _read(answer)
         state = text_at(value, _first(by_state).state)
+        course.is_news = state is not None and state != course.state
         if state is None:
-            return course.task
+            return course
         if state == course.state:
             course.seen_at = now
-            return course.task
+            return course
         after_ms, unseen_ms = _begun(course, by_state.get(state, _NOWHERE), value, now)
-        lifecycle = course.maker.lifecycle
-        known = lifecycle.states.get(state) if lifecycle is not None else None
-        failure = None
-        if known is not None and known.outcome == "failure":
-            failure = text_at(value, by_state.get(state, _NOWHERE).message)
         course.state, course.seen_at = state, now
+        failure = None
+        if course.outcome == "failure":
+            failure = text_at(value, by_state.get(state, _NOWHERE).message)
         if self._recorder is not None:
             self._recorder.line(
                 recordings.seen_line(
@@ -160,7 +172,7 @@ class Courses:
                     answer=answer,
                 )
             )
-        return course.task
+        return course
 
 
 _NOWHERE: Final = Places()

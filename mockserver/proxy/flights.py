@@ -36,7 +36,7 @@ class Kept:
 class Flight:
     """One request on its way, and what came of it.
 
-    lost: it was sent, and nobody knows what the provider did.  `why` says how it was lost.
+    lost: it was sent, and nobody knows what the provider did.  `why` says how it was lost, `task` what it made.
     """
 
     key: bytes
@@ -46,6 +46,7 @@ class Flight:
     ends_at: int = 0
     kept: Kept | None = None
     why: str = ""
+    task: tuple[str, str] | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -56,6 +57,7 @@ class Flights:
         """Take the window."""
         self.window_ms = window_ms
         self._known: dict[bytes, Flight] = {}
+        self._makers: dict[tuple[str, str], Flight] = {}
         self._size_bytes = 0
 
     def __len__(self) -> int:
@@ -79,11 +81,13 @@ class Flights:
             self._make_room()
         return made
 
-    def answered(self, flight: Flight, now: int, kept: Kept) -> None:
-        """Note the answer, which an equal request gets for a window from now on."""
+    def answered(self, flight: Flight, now: int, kept: Kept, task: tuple[str, str] | None = None) -> None:
+        """Note the answer, which an equal request gets for a window from now on; `task` is (account, id)."""
         self._end(flight, "answered", now)
         if self._known.get(flight.key) is flight:
-            flight.kept = kept
+            flight.kept, flight.task = kept, task
+            if task is not None:
+                self._makers[task] = flight
             self._size_bytes += len(kept.body)
             self._make_room()
 
@@ -97,6 +101,12 @@ class Flights:
         self._end(flight, "void", now)
         self._forget(flight)
 
+    def ended_badly(self, task: tuple[str, str]) -> None:
+        """Let a request pass again whose task came to nothing: who asks for the same wants another try."""
+        flight = self._makers.get(task)
+        if flight is not None:
+            self._forget(flight)
+
     def _end(self, flight: Flight, state: Literal["answered", "lost", "void"], now: int) -> None:
         flight.state, flight.ends_at = state, now + self.window_ms
         flight.over.set()
@@ -104,6 +114,8 @@ class Flights:
     def _forget(self, flight: Flight) -> None:
         if self._known.get(flight.key) is flight:
             del self._known[flight.key]
+            if flight.task is not None:
+                self._makers.pop(flight.task, None)
             self._size_bytes -= _OVERHEAD + (len(flight.kept.body) if flight.kept is not None else 0)
 
     def _make_room(self) -> None:

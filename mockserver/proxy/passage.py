@@ -23,7 +23,7 @@ from mockserver.journal import LARGE_BODY, Cut
 from mockserver.log import RequestLog
 from mockserver.pipeline import Pipeline
 from mockserver.proxy.answers import Judge, Tap, plain_body
-from mockserver.proxy.courses import Courses
+from mockserver.proxy.courses import Course, Courses
 from mockserver.proxy.flights import LARGEST_ANSWER, Flight, Flights, Kept
 from mockserver.proxy.totals import Guard, Totals
 from mockserver.proxy.upstream import Reply, Upstream, UpstreamError, is_this_machine, request_headers
@@ -39,9 +39,6 @@ from validator.security import Principal, Refused
 
 TARGET: Final = "understudy.target"
 """The key in the ASGI scope of the request's target as it came, byte by byte."""
-
-PASSES: Final = ("fails", "unknown")
-"""What is held back and can be let through: tasks that will fail, and requests of no operation in the contract."""
 
 _FREE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 _LOST: Final = frozenset((502, 504, *range(520, 531)))
@@ -477,7 +474,8 @@ class Passage(Pipeline):
             # Without the id of a task in it the answer is odd; it may be one all the same.
             self.totals[provider].made += 1
             if is_whole:
-                self._flights.answered(flight, now, kept)
+                made = (_account(visit), task) if task is not None else None
+                self._flights.answered(flight, now, kept, made)
             else:
                 self._flights.lost(flight, now, "its answer is too large to be given twice")
 
@@ -657,17 +655,27 @@ class Passage(Pipeline):
         visit, call = passing.visit, passing.call
         assert call is not None
         provider, operation, now = visit.desk.contract.id, call.operation, self._backend.wall()
-        account = f"{visit.tenant.name} {visit.account}"
+        account = _account(visit)
         try:
             if operation.role == "create":
-                body = visit.examination.body
-                return self._courses.made(provider, account, operation, body, status, plain, now)
+                body, price = visit.examination.body, passing.price
+                return self._courses.made(provider, account, operation, body, price, status, plain, now)
             if operation.role == "read" and call.reading is not None:
                 name = self._read_value(visit, call.reading)
-                return self._courses.seen(provider, account, operation, name, status, plain, now)
+                course = self._courses.seen(provider, account, operation, name, status, plain, now)
+                if course is not None and course.is_news and course.outcome in ("failure", "canceled"):
+                    self._ended_badly(course, account)
+                return course.task if course is not None else None
         except Exception:  # what cannot be recorded passes all the same
             log.exception("the task of request %s could not be followed", visit.request_id)
         return None
+
+    def _ended_badly(self, course: Course, account: str) -> None:
+        """Give back what a failed task did not cost, and let an equal request try again."""
+        if course.price is not None:
+            charged = course.maker.charge.amount(course.price, course.outcome)
+            self._guards[course.provider].refund(course.price - charged)
+        self._flights.ended_badly((account, course.task))
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -700,6 +708,11 @@ def _key(visit: Visit, operation: str) -> bytes:
         raw = part if isinstance(part, bytes) else part.encode()
         digest.update(b"%d:" % len(raw) + raw)
     return digest.digest()
+
+
+def _account(visit: Visit) -> str:
+    """Return what tells the tasks of accounts apart, in all tenants."""
+    return f"{visit.tenant.name} {visit.account}"
 
 
 def _target(scope: AsgiScope) -> bytes:

@@ -32,6 +32,10 @@ class Guard:
         self.spent = round(self.spent + (price or 0.0), 8)
         self.unknown += price is None
 
+    def refund(self, units: float) -> None:
+        """Take back what a task did not cost in the end."""
+        self.spent = round(self.spent - units, 8)
+
     def give_back(self, price: float | None) -> None:
         """Take back the booking of a task that was not made."""
         self.spent = round(self.spent - (price or 0.0), 8)

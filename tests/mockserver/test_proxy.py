@@ -371,6 +371,42 @@ def test_absent_members_do_not_tell_two_wishes_apart_and_values_do() -> None:
     assert [None, "repeated", "repeated", None] == words
 
 
+def test_a_task_that_failed_can_be_tried_again_and_is_given_back() -> None:
+    with Between(
+        Script(said(), clip("working"), clip("broken", why="Loud"), clip("broken"), said())
+    ) as proxy:
+        proxy.create()
+        spent = proxy.guard.spent
+        proxy.read("clip-000000000001")
+        held = proxy.create()
+        for _ in range(2):
+            proxy.read("clip-000000000001")
+        given_back = proxy.guard.spent
+        again = proxy.create()
+
+    assert ("repeated", None) == (word(held), word(again))
+    assert (0, spent) == (given_back, proxy.guard.spent)
+    assert spent > 0
+
+
+def test_a_task_that_succeeded_is_still_not_made_twice() -> None:
+    with Between(Script(said(), clip("done"))) as proxy:
+        proxy.create()
+        proxy.read("clip-000000000001")
+
+        assert "repeated" == word(proxy.create())
+        assert proxy.guard.spent > 0
+
+
+def test_another_accounts_failure_lets_nothing_pass() -> None:
+    with Between(Script(said(), said(), clip("broken"))) as proxy:
+        proxy.create()
+        proxy.create(key="toy-key-2")
+        proxy.read("clip-000000000001", key="toy-key-2")
+
+        assert ["repeated", None] == [word(proxy.create()), word(proxy.create(key="toy-key-2"))]
+
+
 def test_a_large_answer_passes_and_cannot_be_given_twice() -> None:
     parts = [orjson.dumps(CLIP)[:-1], b" " * LARGEST_ANSWER, b"}"]
     with Between(Script(Scripted(200, JSON, list(parts)))) as proxy:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 
+from mockserver.cli import main
 from mockserver.recordings import RecordedAnswer, RecordedTask, Recording, digest_of
 from mockserver.replays import Replays
 from mockserver.tasks import Timeline
@@ -239,3 +242,22 @@ def test_nothing_that_a_recording_holds_keeps_a_server_from_starting() -> None:
         made = answered("done", body)
         made.body = body
         notes(made)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "there is no recording in it"),
+        (b"GIF89a\x00\xff", "this is no recording"),
+        (b'{"recording":"understudy","version":9}\n', "update this one"),
+        (b'{"event":"made"}\n', "a recording begins with a line that says so"),
+    ],
+)
+def test_a_file_that_is_no_recording_stops_the_start(tmp_path: Path, text: bytes, said: str) -> None:
+    (tmp_path / "run.ndjson").write_bytes(text)
+
+    done = CliRunner().invoke(main, ["serve", "--port", "0", "--replay", str(tmp_path / "run.ndjson")])
+
+    assert 2 == done.exit_code
+    assert "understudy serve: --replay: " in done.output
+    assert said in done.output
