@@ -5,7 +5,7 @@ Journal, archive and clock are steered under /__admin as there; there are no tas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from mockserver.app import App
@@ -15,11 +15,12 @@ from mockserver.proxy import WINDOW_S
 from mockserver.proxy.answers import Judge
 from mockserver.proxy.courses import Courses, Recorder
 from mockserver.proxy.flights import Flights
-from mockserver.proxy.passage import Passage
+from mockserver.proxy.passage import ADMIN_CALLS, Passage, admin_call
 from mockserver.proxy.totals import Guard, summary
 from mockserver.proxy.upstream import Upstream
 from mockserver.recordings import head_line
 from mockserver.settings import Settings
+from mockserver.visits import AsgiScope, Receive, Send
 from mockserver.wallets import money_of
 from validator.contract.model import Contract
 
@@ -62,6 +63,12 @@ class Proxy(App):
             passes=passes,
             is_annotated=is_annotated,
         )
+
+    def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one request; of the control plane what has a meaning here."""
+        if scope["type"] == "http" and (call := admin_call(scope["path"])) and call not in ADMIN_CALLS:
+            return self._pipeline(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
     def start(self) -> None:
         """Begin, and begin the recording."""

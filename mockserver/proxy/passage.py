@@ -40,6 +40,11 @@ from validator.security import Principal, Refused
 TARGET: Final = "understudy.target"
 """The key in the ASGI scope of the request's target as it came, byte by byte."""
 
+ADMIN_CALLS: Final = frozenset(
+    ("health", "providers", "requests", "requests.har", "clock", "events", "gauges", "tenants", "reset")
+)
+"""What of the control plane has a meaning for a proxy, by the first part of the path."""
+
 _FREE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 _LOST: Final = frozenset((502, 504, *range(520, 531)))
 """Statuses with which a gateway says that it had no answer, whatever the host behind it did (520 and on: a CDN's)."""
@@ -143,6 +148,9 @@ class Passage(Pipeline):
                 " put its address in place of the provider's base URL"
             )
             return Nowhere(421, "Not a forward proxy", detail, tenant)
+        if call := admin_call(scope["path"]):
+            detail = f"a proxy has nothing of its own that {call} is about; it has {', '.join(sorted(ADMIN_CALLS))}"
+            return Nowhere(404, "Not part of a proxy", detail, tenant)
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) > 1:
             # Source: RFC 9112, 3.2.
@@ -697,6 +705,17 @@ class Passage(Pipeline):
             await asyncio.wait(self._running, timeout=1.0)
         for upstream in self._upstreams.values():
             await upstream.close()
+
+
+def admin_call(path: str) -> str:
+    """Return the first part of what stands behind /__admin in a path, "" where there is none.
+
+    >>> admin_call("/t/mine/__admin/tasks/1"), admin_call("/somebody/tasks")
+    ('tasks', '')
+    """
+    parts = path.split("/")
+    start = 3 if parts[1:2] == ["t"] else 1
+    return parts[start + 1] if parts[start : start + 1] == ["__admin"] and len(parts) > start + 1 else ""
 
 
 def _key(visit: Visit, operation: str) -> bytes:

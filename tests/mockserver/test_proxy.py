@@ -208,6 +208,23 @@ def test_the_log_says_which_passed_and_which_did_not() -> None:
     assert "broke toy.clip.prompt  refused here" in lines[2]
 
 
+@pytest.mark.parametrize("path", ["/tasks", "/costs", "/scenarios", "/deliveries", "/accounts/toy:a"])
+def test_what_a_proxy_has_nothing_of_is_not_there(path: str) -> None:
+    with Between() as proxy:
+        for prefix in ("", "/t/mine"):
+            reply = proxy.get(f"{prefix}/__admin{path}")
+
+            assert (404, "Not part of a proxy") == (reply.status, reply.json["title"])
+        assert [] == proxy.asked
+
+
+@pytest.mark.parametrize("path", ["/health", "/providers", "/requests", "/clock", "/gauges", "/tenants"])
+def test_what_a_proxy_has_is_that_of_the_server(path: str) -> None:
+    with Between() as proxy:
+        assert 200 == proxy.get(f"/__admin{path}").status
+        assert 200 == proxy.get(f"/t/mine/__admin{path}").status
+
+
 def test_an_answer_has_nothing_of_ours_unless_asked_for() -> None:
     with Between() as plain, Between(is_annotated=True) as noted:
         warned = {"x-trace": "UPPER", **HEADERS}
