@@ -14,9 +14,10 @@ import orjson
 from mockserver import scenarios
 from mockserver.artifacts import MEDIA_TYPE, Artifacts
 from mockserver.callbacks import HttpSender, Outbox, Sender, decoded_secret
-from mockserver.clock import Wall, wall_ms
+from mockserver.clock import Wall, stopwatch, wall_ms
 from mockserver.events import Events
 from mockserver.faults import CUT, Patience, play
+from mockserver.journal import FILE, HEADER_OVERHEAD, OVERHEAD, left_out
 from mockserver.log import RequestLog
 from mockserver.pipeline import Pipeline
 from mockserver.plans import read_entry
@@ -24,13 +25,14 @@ from mockserver.receivers import Policy
 from mockserver.scenarios import ResultFault, ScenarioError
 from mockserver.settings import SettingError, Settings
 from mockserver.store import Store, open_store
-from mockserver.tasks import TaskView, output_id
-from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend
+from mockserver.tasks import Task, TaskView, output_id
+from mockserver.tenants import DEFAULT_TENANT, TENANT_NAME, Backend, Tenant
 from mockserver.visits import AsgiScope, Receive, Send, is_host
 from mockserver.wallets import Costs, has_price
 from mockserver.wire import Answer, HeaderList
 from validator.contract import Contract, load, provider_names
 from validator.contract.document import nearest
+from validator.report import Report
 
 ADMIN: Final = "/__admin"
 MEDIA: Final = "/__media"
@@ -230,12 +232,45 @@ class App:
     async def _media(
         self, scope: AsgiScope, receive: Receive, send: Send, tenant_name: str, path: str
     ) -> None:
-        """Serve the file behind a result URL, whole or in part; gone when the provider's files go."""
-        parts = path.removeprefix(MEDIA + "/").split("/")
+        """Serve the file behind a result URL, and note in the journal that it was asked for."""
         known = self.backend.tenants.get(tenant_name)
+        parts = path.removeprefix(MEDIA + "/").split("/")
         task = (
             self.backend.store.get(tenant_name, parts[0]) if known is not None and len(parts) == 2 else None
         )
+        if known is None or task is None:
+            await self._send_result(scope, receive, send, path, known, task)
+            return
+        started, now = stopwatch(), known.clock.now()
+        told: list[Any] = []
+        size_bytes = 0
+
+        async def noting(message: Any) -> None:
+            nonlocal size_bytes
+            if message["type"] == "http.response.start":
+                told.append(message)
+            else:
+                size_bytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._send_result(scope, receive, noting, path, known, task)
+        finally:
+            took_us = int((stopwatch() - started) * 1e6)
+            if told:
+                _note_fetch(known, scope, task, now, told[0], size_bytes, took_us)
+
+    async def _send_result(
+        self,
+        scope: AsgiScope,
+        receive: Receive,
+        send: Send,
+        path: str,
+        known: Tenant | None,
+        task: Task | None,
+    ) -> None:
+        """Serve a file, whole or in part; gone when the provider's files go."""
+        parts = path.removeprefix(MEDIA + "/").split("/")
         if scope["method"] not in ("GET", "HEAD"):
             await _problem(
                 send, 405, "Method not allowed", "results are fetched with GET", (("allow", "GET, HEAD"),)
@@ -288,6 +323,23 @@ class App:
             await _send_faulty(scope, receive, send, clip.content, headers, fault, self._patience)
             return
         await _send_file(scope, send, clip.content, headers)
+
+
+def _note_fetch(
+    tenant: Tenant, scope: AsgiScope, task: Task, now: int, told: Any, size_bytes: int, took_us: int
+) -> None:
+    """Keep that a result was fetched: no operation of the provider, and its bytes say nothing."""
+    path, query = scope["raw_path"], scope["query_string"]
+    headers, answered = scope["headers"], told["headers"]
+    size = OVERHEAD + len(path) + len(query) + HEADER_OVERHEAD * (len(headers) + len(answered))
+    size += sum(len(name) + len(value) for name, value in (*headers, *answered))
+    tenant.journal.add(
+        (
+            *(tenant.dice.request_id(), now, scope["method"], path, query, task.provider, FILE, task.account),
+            *(headers, b"", told["status"], answered, left_out(size_bytes)),
+            *(Report(provider=task.provider), task.id, took_us, size),
+        )
+    )
 
 
 def _split_tenant(path: str) -> tuple[str, str]:

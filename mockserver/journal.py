@@ -55,11 +55,15 @@ LARGE_BODY: Final = 16_384
 """Bytes of a body that are kept as they are."""
 
 
+FILE: Final = ""
+"""The operation of an exchange that fetched the file behind a result URL, which no operation of a provider does."""
+
+
 class Exchange(NamedTuple):
     """One request and its answer.
 
-    `at` is the tenant's time in milliseconds; `headers` as they came, credentials and all: only
-    :func:`exchange_json` shows them, and it leaves those out.
+    `operation` is None where none was reached.  `at` is the tenant's time in milliseconds; `headers` as they came,
+    credentials and all: only :func:`exchange_json` shows them, and it leaves those out.
     """
 
     id: str
@@ -210,6 +214,11 @@ def kept_body(body: bytes) -> bytes:
         return _cut(body[:_LONGEST_TEXT], len(body))
 
 
+def left_out(size_bytes: int) -> Cut:
+    """Return what is kept of a body of which nothing is: its size."""
+    return _cut(b"", size_bytes)
+
+
 def _cut(part: bytes, size_bytes: int) -> Cut:
     kept = Cut(part)
     kept.size_bytes = size_bytes
@@ -260,7 +269,7 @@ def headline(exchange: Exchange) -> dict[str, Json]:
         "id": exchange.id,
         "at": iso(exchange.at),
         "provider": exchange.provider or None,
-        "operation": exchange.operation,
+        "operation": exchange.operation or None,
         "account": exchange.account or None,
         "task": exchange.task,
         "verdict": exchange.report.verdict,

@@ -571,12 +571,13 @@ def run_app(
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve())
     app.backend.store.close()
 
 
-def _loop_factory() -> Any:
+def loop_factory() -> Any:
+    """Return what makes an event loop here, None for the usual one."""
     try:
         import uvloop
     except ImportError:

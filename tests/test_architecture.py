@@ -45,7 +45,10 @@ LEVELS = {
     2: """
         validator validator.__main__ validator.addresses validator.cases validator.check validator.cli
         validator.curl validator.errors validator.explain validator.images validator.keywords validator.lint
-        validator.nearmiss validator.options validator.printing validator.readers validator.report validator.request
+        validator.nearmiss validator.options validator.preflight validator.preflight.aiohttp
+        validator.preflight.flight validator.preflight.guard validator.preflight.httpx
+        validator.preflight.inspection validator.preflight.problems validator.preflight.requests
+        validator.preflight.urllib validator.printing validator.readers validator.report validator.request
         validator.security validator.shell
         """,
     3: """
@@ -65,20 +68,22 @@ LEVELS = {
         mockserver.proxy.totals mockserver.proxy.upstream mockserver.visits
         """,
     5: """
-        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.proxy.serving
-        mockserver.remote mockserver.server mockserver.terminal
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.local mockserver.proxy.command
+        mockserver.proxy.serving mockserver.remote mockserver.server mockserver.terminal
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
 
 DOORS = {
     "PIL": "validator.images",
+    # The hooks of the client's own libraries: each library in its module, which only its users import.
+    "aiohttp": "validator.preflight.aiohttp",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
     "click": """mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.terminal validator.__main__
         validator.cli validator.options""",
-    # Callbacks go out, and what a proxy lets pass.
-    "httpx": "mockserver.callbacks mockserver.proxy.upstream",
+    # Callbacks go out, and what a proxy lets pass; the third is the hook of the client's own library.
+    "httpx": "mockserver.callbacks mockserver.proxy.upstream validator.preflight.httpx",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
     "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine
@@ -86,8 +91,11 @@ DOORS = {
     "jsonschema_specifications": "validator.contract.reference",
     "jwt": "validator.security",
     "referencing": "validator.contract.reference",
+    "requests": "validator.preflight.requests",
     "standardwebhooks": "mockserver.callbacks",
     "starlette": " ".join(module for module in LEVEL_OF if module.startswith("mockserver.admin")),
+    # What requests raises is only told apart by what it wraps.
+    "urllib3": "validator.preflight.requests",
     "uvicorn": "mockserver.server",
     "uvloop": "mockserver.server",
     "yaml": "validator.contract.document",
@@ -504,6 +512,7 @@ OFFENCES = {
         "part": ("validator.check", "from PIL.Image import open"),
         "late": ("mockserver.app", "def f():\n    import starlette.routing"),
         "new": ("mockserver.admin", "import requests"),
+        "hook": ("validator.preflight.flight", "import httpx"),
     },
     "a-provider-is-data": {
         "id": ("mockserver.tasks", "if provider == 'kling': pass"),
@@ -607,12 +616,21 @@ def loaded(code: str) -> set[str]:
     return {name if name.startswith("mockserver") else name.partition(".")[0] for name in done.stdout.split()}
 
 
-@pytest.mark.parametrize("code", ["import validator", "import validator; validator.load('kling')"])
-def test_the_validator_brings_no_server_along(code: str) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import validator",
+        "import validator; validator.load('kling')",
+        "from validator.preflight import Preflight; Preflight('kling')",
+    ],
+)
+def test_the_validator_brings_no_server_and_no_client_along(code: str) -> None:
     found = loaded(code)
 
     assert {"validator", "jsonschema_rs"} <= found
-    assert set() == found & (HEAVY | {"uvicorn", "uvloop", "click", "mockserver"})
+    assert set() == found & (
+        HEAVY | {"uvicorn", "uvloop", "click", "mockserver", "aiohttp", "requests", "urllib3"}
+    )
     assert [] == [name for name in found if name.startswith("mockserver")]
 
 

@@ -397,6 +397,27 @@ def test_a_film_stays_where_it_is_until_its_tenant_begins_again() -> None:
         assert is_problem(mock.get(path), 404)
 
 
+def test_the_journal_says_who_fetched_which_film(served: tuple[Mock, str]) -> None:
+    mock, _ = served
+    url = finished(mock)
+    made = url.split("/")[2]
+
+    film = mock.get(url, range="bytes=0-9")
+    gone = mock.get(url.replace(".mp4", ".avi"))
+
+    assert (206, 404) == (film.status, gone.status)
+    found = [one for one in mock.admin("GET", f"/requests?task={made}")["requests"] if "__media" in str(one)]
+    newest, oldest = (one for one in found if one["request"]["target"].startswith("/__media"))
+    assert (404, 206) == (newest["response"]["status"], oldest["response"]["status"])
+    assert ("toy", None, "accepted", []) == tuple(
+        oldest[name] for name in ("provider", "operation", "verdict", "nearMisses")
+    )
+    assert oldest["response"]["body"] is None, "a film says nothing in a journal"
+    assert [] == mock.admin("GET", f"/requests?unmatched=true&task={made}")["requests"]
+    entry = mock.admin("GET", f"/requests.har?task={made}")["log"]["entries"][-2]
+    assert 10 == entry["response"]["content"]["size"]
+
+
 def test_without_pyav_the_packaged_clip_is_served_and_header_and_log_say_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
