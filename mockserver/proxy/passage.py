@@ -548,6 +548,9 @@ class Passage(Pipeline):
             await self._give(visit, answer, send)
             self._record(visit, answer, passing.started)
             return
+        except asyncio.CancelledError:
+            await self._give_up(passing, send)
+            raise
         tap, end = Tap(), ""
         try:
             headers = self._annotated(visit, reply.headers)
@@ -567,6 +570,19 @@ class Passage(Pipeline):
         finally:
             await reply.close()
             self._arrived(passing, reply.status, reply.headers, tap, end)
+
+    async def _give_up(self, passing: Passing, send: Send) -> None:
+        """Note a request whose answer nobody waits for any more; a client that still does is told."""
+        visit = passing.visit
+        self.totals[visit.desk.contract.id].unreached += 1
+        answer = Answer(0, [], b"")
+        visit.note = "passed on; the client hung up"
+        if self._is_stopping:
+            visit.note = ""
+            detail = "the proxy was stopped before the provider's host answered"
+            answer = self._own(visit, 503, "stopped", "The proxy stops", detail)
+            await self._give(visit, answer, send)
+        self._record(visit, answer, passing.started)
 
     async def _open(self, passing: Passing) -> Reply:
         """Send the request as it came, to the one host of its provider."""

@@ -588,6 +588,8 @@ def test_a_client_that_hangs_up_ends_a_read(proxied: Proxied) -> None:
         proxied.client.get(f"{CLIPS}/1", headers=KEY, timeout=0.3)
 
     assert ended.wait(DEADLINE_S), "the host is left waiting"
+    proxied.running.wait_for(r"0  GET .*passed on; the client hung up")
+    assert (0, "getText2Video") == (proxied.newest()["response"]["status"], proxied.newest()["operation"])
 
 
 @pytest.mark.parametrize("how", ["closed", "gateway"])
@@ -750,6 +752,15 @@ def test_a_submit_that_is_under_way_is_waited_for_at_the_end(tmp_path: Path) -> 
 
     assert 0 == code
     assert "900000000000000555" in record.read_text()
+
+
+def test_a_read_that_is_under_way_is_told_that_the_proxy_stops() -> None:
+    with Proxied() as proxied:
+        proxied.host.handle = lambda peer, asked: proxied.running.process.send_signal(signal.SIGINT)
+        response = proxied.client.get(f"{CLIPS}/1", headers=KEY)
+        code = proxied.running.process.wait(timeout=DEADLINE_S)
+
+    assert (503, "stopped", 0) == (response.status_code, response.headers["x-mock-proxy"], code)
 
 
 def test_a_recording_of_a_killed_proxy_is_played_as_tasks(tmp_path: Path) -> None:
