@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Final
 
+import orjson
+
 from mockserver.app import App
 from mockserver.clock import Wall, wall_ms
 from mockserver.log import RequestLog
@@ -16,7 +18,7 @@ from mockserver.proxy.answers import Judge
 from mockserver.proxy.courses import Courses, Recorder
 from mockserver.proxy.flights import Flights
 from mockserver.proxy.passage import ADMIN_CALLS, Passage, admin_call
-from mockserver.proxy.totals import Guard, summary
+from mockserver.proxy.totals import Guard, summary, summary_json
 from mockserver.proxy.upstream import Upstream
 from mockserver.recordings import head_line
 from mockserver.settings import Settings
@@ -88,6 +90,8 @@ class Proxy(App):
         await super().stop()
 
     def summary(self) -> str:
-        """Return what passed and what did not, "" where nothing was asked."""
+        """Return what passed and what did not, "" where nothing was asked; JSON where the log is."""
+        if self.settings.log == "json":
+            return orjson.dumps({"summary": summary_json(self._pipeline.totals, self.guards)}).decode()
         money = {name: money_of(contract) for name, contract in self.backend.contracts.items()}
         return summary(self._pipeline.totals, self.guards, money)

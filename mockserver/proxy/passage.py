@@ -34,6 +34,7 @@ from mockserver.visits import WHOLE, AsgiScope, Headers, Nowhere, Receive, Send,
 from mockserver.wire import Answer, HeaderList, header_text
 from validator.check import Examination, find_operation, judge, protocol_violation
 from validator.keywords import outcome
+from validator.printing import plural
 from validator.report import Report, Violation
 from validator.security import Principal, Refused
 
@@ -706,13 +707,14 @@ class Passage(Pipeline):
     def let_go(self) -> None:
         """End the streams that nobody waits for to end by themselves: the server stops."""
         self._is_stopping = True
+        if self._running:
+            log.warning("waiting for %s to be made", plural(len(self._running), "task"))
         for one in self._streams:
             one.cancel()
 
     async def close(self, within_s: float) -> None:
         """Wait so long for requests that make tasks, then give them up, and close all connections."""
         if self._running:
-            log.warning("waiting for %d requests that make tasks", len(self._running))
             await asyncio.wait(self._running, timeout=within_s)
         for one in list(self._running):
             log.error("a request that makes a task was given up; the provider may have made it")

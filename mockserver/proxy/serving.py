@@ -17,6 +17,7 @@ from mockserver.proxy.upstream import Upstream
 from mockserver.server import QuickProtocol, curl_line, listen, raise_descriptors, run_app
 from mockserver.settings import Settings
 from validator.contract.model import Contract
+from validator.printing import plural
 from validator.security import KeyRing
 
 
@@ -65,8 +66,10 @@ def run_proxy(
     told = app.summary()
     if told:
         say(told)
-    if recorder is not None and not recorder.failed:
-        say(f"\nRecorded {recorder.tasks} tasks in {record_name}; understudy serve --replay {record_name}")
+    if recorder is not None and not recorder.failed and bound.log != "json":
+        say(
+            f"\nRecorded {plural(recorder.tasks, 'task')} in {record_name}; understudy serve --replay {record_name}"
+        )
 
 
 def greeting(app: Proxy, *, record_name: str = "", is_coloured: bool = False) -> str:
@@ -76,8 +79,7 @@ def greeting(app: Proxy, *, record_name: str = "", is_coloured: bool = False) ->
     origin = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     bold = (lambda text: f"\x1b[1m{text}\x1b[0m") if is_coloured else str
     count = len(app.upstreams)
-    what = "1 provider" if count == 1 else f"{count} providers"
-    lines = [f"Understudy stands before {what}; what passes is real.", ""]
+    lines = [f"Understudy stands before {plural(count, 'provider')}; what passes is real.", ""]
     for name, upstream in app.upstreams.items():
         contract = app.backend.contracts[name]
         # What the user would send: with a key of their own.

@@ -8,6 +8,7 @@ from typing import Final
 
 from mockserver.limits import number
 from mockserver.wallets import SLACK
+from validator.contract.expressions import Json
 from validator.contract.model import Money
 from validator.printing import plural
 
@@ -62,6 +63,24 @@ class Totals:
     def is_empty(self) -> bool:
         """Tell whether nothing was asked."""
         return not (self.passed or self.refused or self.held or self.unreached)
+
+
+def summary_json(totals: Mapping[str, Totals], guards: Mapping[str, Guard]) -> dict[str, Json]:
+    """Return the same for machines, by provider; `units` and `saved` are units, the others counts."""
+    return {
+        name: {
+            "passed": one.passed,
+            "refused": one.refused,
+            "held": one.held,
+            "unanswered": one.unreached,
+            "tasks": one.made,
+            "unpriced": guards[name].unknown,
+            "units": guards[name].spent,
+            "saved": round(one.saved, 8),
+            "surprises": one.surprises,
+        }
+        for name, one in totals.items()
+    }
 
 
 _HEAD: Final = ("provider", "passed", "refused", "held back", "no answer", "tasks", "units", "money", "saved")

@@ -816,7 +816,7 @@ def test_a_recording_of_a_killed_proxy_is_played_as_tasks(tmp_path: Path) -> Non
 def test_a_recording_that_cannot_go_on_does_not_keep_requests_from_passing() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no device that is full")
-    with Proxied("--record", "/dev/full") as proxied:
+    with Proxied("--record", "/dev/full", "--log", "json") as proxied:
         proxied.host.handle = lambda peer, asked: peer.sendall(answer(made()))
         response = proxied.submit()
         code, _ = proxied.running.stop(signal.SIGINT)
@@ -825,6 +825,9 @@ def test_a_recording_that_cannot_go_on_does_not_keep_requests_from_passing() -> 
     assert 200 == response.status_code
     assert 2 == code
     assert "the recording is not whole" in output
+    told = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert [200, None] == [line.get("status") for line in told]
+    assert {"passed": 1, "tasks": 1, "units": 1.0}.items() <= told[-1]["summary"]["kling"].items()
 
 
 # --- the page ---------------------------------------------------------------------------------------------

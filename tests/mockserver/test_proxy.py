@@ -316,6 +316,16 @@ def test_a_task_of_unknown_price_is_held_back_by_a_budget_alone() -> None:
     assert [True, False, False] == [one.has(1_000.1) for one in (open_, narrow, closed)]
 
 
+def test_the_summary_says_what_its_numbers_leave_out() -> None:
+    with Between(guard=Guard(is_open=True)) as proxy:
+        assert "" == proxy.proxy.summary()
+        proxy.guard.take(None)
+        proxy.create()
+        told = proxy.proxy.summary()
+
+    assert "toy: 1 task of unknown price not among the units" in told
+
+
 # --- equal submits ----------------------------------------------------------------------------------------
 
 
