@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from os import SEEK_END
 from typing import IO, Any, Final
 
 import click
@@ -15,6 +16,12 @@ from validator.options import CLEAN, Command, Unusable, colour_option, open_cont
 from validator.printing import is_coloured
 
 DEFAULT_PORT: Final = 8701
+
+RECORDING: Final = b'{"recording":'
+"""How a recording begins."""
+
+LONGEST_HEAD: Final = 1_000
+"""Bytes of the first line that are looked at."""
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -87,7 +94,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @click.option(
     "--record",
     metavar="FILE",
-    type=click.File("ab"),
+    type=click.File("a+b"),
     default=None,
     help="Add to this file what becomes of the tasks; understudy serve --replay plays it.",
 )
@@ -295,8 +302,14 @@ def _recorder(record: IO[bytes] | None) -> Any:
         record.flush()
 
     recorder = Recorder(write)
-    if record.seekable() and record.tell():
-        recorder.line(b"\n")
+    size = record.seek(0, SEEK_END) if record.seekable() else 0
+    if size:
+        record.seek(0)
+        if not record.readline(LONGEST_HEAD).startswith(RECORDING):
+            raise SettingError(f"--record {_name(record)}: there is something else in it; name a new file")
+        record.seek(size - 1)
+        if record.read(1) != b"\n":
+            recorder.line(b"\n")
     if recorder.failed:
         raise SettingError(f"--record {_name(record)}: {recorder.failed}")
     return recorder

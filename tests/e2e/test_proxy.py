@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from mockserver.recordings import head_line, read_recording
 from tests.e2e import test_pages as pages
 from tests.e2e.running import Running, environment
 from tests.e2e.upstream import Asked, Host, answer
@@ -715,6 +716,8 @@ def test_nothing_that_costs_passes_to_a_host_elsewhere_until_it_is_allowed() -> 
 
 def test_a_run_ends_with_what_passed_and_what_it_cost(tmp_path: Path) -> None:
     record = tmp_path / "run.ndjson"
+    # What a killed one left.
+    record.write_bytes(head_line(0, {}) + b'{"event":"made","at":"20')
     with Proxied("--budget", "2", "--record", str(record)) as proxied:
         proxied.host.handle = lambda peer, asked: peer.sendall(
             answer(made(f"90000000000000{len(proxied.host.asked):04}"))
@@ -734,6 +737,9 @@ def test_a_run_ends_with_what_passed_and_what_it_cost(tmp_path: Path) -> None:
     assert ["kling", "2", "1", "2", "0", "2", "2", "0.28", "USD", "2"] == row
     assert "Recorded 2 tasks" in output
     assert "secret-key" not in output + record.read_text()
+    with record.open("rb") as lines:
+        found = read_recording(lines, "run.ndjson")
+    assert (2, 1) == (len(found.tasks), len(found.notes))
 
 
 def test_a_submit_that_is_under_way_is_waited_for_at_the_end(tmp_path: Path) -> None:

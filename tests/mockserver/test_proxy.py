@@ -7,6 +7,7 @@ import gzip
 import zlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -697,6 +698,17 @@ def test_a_start_that_cannot_be_says_why(arguments: tuple[str, ...], said: str) 
     assert said in done.output
     assert "secret" not in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_file_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine\n")
+    arguments = ["proxy", "--port", "0", "--to", "kling", "--record", str(tmp_path / "notes.txt")]
+
+    done = CliRunner().invoke(main, arguments)
+
+    assert 2 == done.exit_code
+    assert "there is something else in it" in done.output
+    assert "mine\n" == (tmp_path / "notes.txt").read_text()
 
 
 def test_the_help_shows_how_to_begin() -> None:
