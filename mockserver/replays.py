@@ -25,7 +25,8 @@ MOST_COMPARED: Final = 500
 """Recorded answers that are compared with the templates when a recording is loaded."""
 
 _ELSEWHERE: Final = 123_456_789
-"""Milliseconds by which a second rendering is later, so that what tells the time differs."""
+_LONGER: Final = 7_777
+"""Milliseconds by which a second rendering is later and took longer, so that what tells times differs."""
 
 
 class Replays:
@@ -122,7 +123,7 @@ def _differences(recorded: RecordedTask, contract: Contract) -> Iterator[str]:
         if operation is None or maker.lifecycle is None or answer.state not in maker.lifecycle.states:
             continue
         both = [
-            rendered(operation, task, maker, at=task.created, server=task.base, body=body)
+            rendered(operation, task, maker, at=_now(task), server=task.base, body=body)
             for task in _twins(recorded, answer, contract, maker, body)
         ]
         if both[0] is not MISSING:
@@ -150,7 +151,7 @@ def _twins(
         account="recorded",
         request_id="recorded",
         created=_ELSEWHERE,
-        timeline=((0, answer.state),),
+        timeline=_until(recorded.course, answer.state),
         input=kept_inputs(maker, body),
         price=made.cost if made is not None else None,
         shape=(made.shape if made is not None else None)
@@ -164,10 +165,22 @@ def _twins(
         id=recorded.task[::-1] + "-",
         request_id="other",
         created=2 * _ELSEWHERE,
+        timeline=tuple((at and at + _LONGER, state) for at, state in one.timeline),
         base="http://other.example",
         media_base="http://other.example",
     )
     return one, other
+
+
+def _until(course: Timeline, state: str) -> Timeline:
+    """Return a course up to a state; one that it does not pass through begins with that state."""
+    names = [name for _, name in course]
+    return course[: names.index(state) + 1] if state in names else ((0, state),)
+
+
+def _now(task: Task) -> int:
+    """Return the time (milliseconds) at which a task enters its last state."""
+    return task.created + task.timeline[-1][0]
 
 
 def _compared(where: str, recorded: Json, both: Sequence[Json]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from mockserver.proxy.flights import LARGEST_ANSWER
 from mockserver.proxy.totals import Guard
 from mockserver.proxy.upstream import Reply, Upstream, UpstreamError, answer_headers, request_headers
 from mockserver.recordings import Recording, read_recording
+from mockserver.replays import Replays
 from mockserver.settings import SettingError, Settings
 from mockserver.wire import HeaderList
 from tests.mock import KEY, Mock
@@ -565,6 +566,41 @@ def recorded(*steps: tuple[float, Scripted]) -> Recording:
             proxy.wall.at += int(seconds * 1000)
             proxy.read("clip-000000000001")
     return read_recording(lines, "r")
+
+
+@pytest.mark.parametrize("provider", LIBRARY)
+def test_a_recording_of_a_mock_is_what_the_mock_would_do(provider: str) -> None:
+    known, lines = contract(provider), []
+    makers = [one for one in known.operations.values() if one.role == "create"]
+
+    def inside(mock: Mock) -> Upstream:
+        return Inside(App(Settings(seed=3), {provider: known}, wall=mock.wall))
+
+    with Between(inside, provider=provider, recorder=Recorder(lines.append)) as proxy:
+        for maker in makers:
+            headers, (body, *_) = credential(maker), examples(known, maker)
+            proxy.call("POST", maker.path, json=body, headers=headers)
+            task = proxy.admin("GET", "/requests?limit=1")["requests"][0]["task"]
+            link = next(one for one in maker.links if one.is_task_id)
+            path = known.operations[link.operation].path
+            target = path.replace("{" + link.parameter + "}", task)
+            if link.place == "query":
+                target = f"{path}?{link.parameter}={task}"
+            assert maker.lifecycle is not None
+            now = 0
+            for at, _ in maker.lifecycle.success[1:]:
+                proxy.wall.at += at - now + 100
+                now = at + 100
+                proxy.call("GET", target, headers=headers)
+
+    found = read_recording(lines, "r")
+    assert len(makers) == len(found.tasks)
+    assert [] == Replays([found], {provider: known}).notes
+    for maker, one in zip(makers, found.tasks, strict=True):
+        assert maker.lifecycle is not None
+        assert [state for _, state in maker.lifecycle.success] == [state for _, state in one.course]
+        for (expected, _), (at, _) in zip(maker.lifecycle.success, one.course, strict=True):
+            assert 0 <= at - expected <= 100
 
 
 def clip(state: str, **more: Any) -> Scripted:
