@@ -24,6 +24,7 @@ from mockserver.proxy.flights import LARGEST_ANSWER
 from mockserver.proxy.totals import Guard
 from mockserver.proxy.upstream import Reply, Upstream, UpstreamError, answer_headers, request_headers
 from mockserver.recordings import Recording, read_recording
+from mockserver.renderings import places
 from mockserver.replays import Replays
 from mockserver.settings import SettingError, Settings
 from mockserver.wire import HeaderList
@@ -601,6 +602,36 @@ def test_a_recording_of_a_mock_is_what_the_mock_would_do(provider: str) -> None:
         assert [state for _, state in maker.lifecycle.success] == [state for _, state in one.course]
         for (expected, _), (at, _) in zip(maker.lifecycle.success, one.course, strict=True):
             assert 0 <= at - expected <= 100
+
+
+@pytest.mark.parametrize("provider", LIBRARY)
+def test_a_task_that_failed_is_recorded_with_the_words_of_its_provider(provider: str) -> None:
+    known, lines = contract(provider), []
+    maker = next(one for one in known.operations.values() if one.role == "create")
+
+    def inside(mock: Mock) -> Upstream:
+        return Inside(App(Settings(seed=3), {provider: known}, wall=mock.wall))
+
+    with Between(inside, provider=provider, recorder=Recorder(lines.append)) as proxy:
+        headers = credential(maker)
+        asked = {**headers, "prefer": "scenario=moderation-late"}
+        proxy.call("POST", maker.path, json=examples(known, maker)[0], headers=asked)
+        task = proxy.admin("GET", "/requests?limit=1")["requests"][0]["task"]
+        link = next(one for one in maker.links if one.is_task_id)
+        path = known.operations[link.operation].path
+        proxy.wall.at += 3_600_000
+        target = path.replace("{" + link.parameter + "}", task)
+        reply = proxy.call(
+            "GET", target if "{" in path else f"{path}?{link.parameter}={task}", headers=headers
+        )
+
+    assert maker.lifecycle is not None
+    (one,) = read_recording(lines, "r").tasks
+    assert "failure" == maker.lifecycle.states[one.course[-1][1]].outcome
+    says_why = any(where.message for where in places(known.operations[link.operation], maker).values())
+    assert says_why == (one.failure is not None)
+    assert one.failure is None or one.failure in reply.body.decode()
+    assert [] == Replays([read_recording(lines, "r")], {provider: known}).notes
 
 
 def clip(state: str, **more: Any) -> Scripted:
