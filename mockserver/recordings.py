@@ -16,6 +16,7 @@ import orjson
 from mockserver.journal import body_json, without_secrets
 from mockserver.tasks import Timeline
 from validator.contract.expressions import MISSING, Json, iso
+from validator.report import abbreviate
 
 FORMAT: Final = 1
 """The version of the form; a reader refuses a higher one."""
@@ -207,7 +208,7 @@ def _take(
 ) -> None:
     where, event = f"{name}:{number}", members.get("event")
     if event not in ("made", "seen"):
-        raise RecordingError(f"{where}: event {event!r} is not known; made and seen are")
+        raise RecordingError(f"{where}: event {abbreviate(event)} is not known; made and seen are")
     provider, operation, task, state = (
         _text(members, one, where) for one in ("provider", "operation", "task", "state")
     )
@@ -227,7 +228,9 @@ def _take(
         return
     known = tasks.get((provider, task))
     if known is None:
-        notes.append(f"{where}: task {task} was made before the recording began, and is passed over")
+        notes.append(
+            f"{where}: task {abbreviate(task)} was made before the recording began, and is passed over"
+        )
         return
     after_ms = members.get("after_ms")
     if type(after_ms) is not int or not 0 <= after_ms <= LONGEST_COURSE_MS:

@@ -38,6 +38,7 @@ from mockserver.wallets import money_of
 from mockserver.wire import HeaderList
 from validator.contract.model import Contract, Credential, Operation
 from validator.printing import plural
+from validator.report import printable
 
 STOP_S: Final = 5.0
 """Seconds that requests under way get to finish when the server stops."""
@@ -616,7 +617,8 @@ def greeting(app: App, *, is_coloured: bool = False) -> str:
     replays = app.backend.replays
     if replays is not None:
         lines.append(f"  replays        {plural(replays.count, 'recorded task')}")
-        lines += [f"                 {note}" for note in replays.notes[:MOST_NOTES]]
+        # Somebody else may have made the recording.
+        lines += [f"                 {printable(note)}" for note in replays.notes[:MOST_NOTES]]
         if len(replays.notes) > MOST_NOTES:
             lines.append(f"                 and {plural(len(replays.notes) - MOST_NOTES, 'note')} more")
     if not can_make_clips():
