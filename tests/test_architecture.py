@@ -53,8 +53,9 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.har mockserver.ids mockserver.journal
-        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
+        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.recordings
+        mockserver.renderings mockserver.replays mockserver.scenarios mockserver.settings mockserver.store
+        mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
@@ -62,11 +63,13 @@ LEVELS = {
         mockserver.admin.events mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests
         mockserver.admin.scenarios mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times
         mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks mockserver.events
-        mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
+        mockserver.faults mockserver.log mockserver.pipeline mockserver.proxy mockserver.proxy.answers
+        mockserver.proxy.app mockserver.proxy.courses mockserver.proxy.flights mockserver.proxy.passage
+        mockserver.proxy.totals mockserver.proxy.upstream mockserver.visits
         """,
     5: """
-        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.local mockserver.remote mockserver.server
-        mockserver.terminal
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.local mockserver.proxy.command
+        mockserver.proxy.serving mockserver.remote mockserver.server mockserver.terminal
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
@@ -77,9 +80,10 @@ DOORS = {
     "aiohttp": "validator.preflight.aiohttp",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
-    "click": """mockserver.atlas mockserver.cli mockserver.terminal validator.__main__ validator.cli
-        validator.options""",
-    "httpx": "mockserver.callbacks validator.preflight.httpx",
+    "click": """mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.terminal validator.__main__
+        validator.cli validator.options""",
+    # Callbacks go out, and what a proxy lets pass; the third is the hook of the client's own library.
+    "httpx": "mockserver.callbacks mockserver.proxy.upstream validator.preflight.httpx",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
     "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine
