@@ -52,10 +52,14 @@ LEVELS = {
         validator.security validator.shell
         """,
     3: """
-        mockserver mockserver.clock mockserver.deliveries mockserver.har mockserver.ids mockserver.journal
-        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.recordings
-        mockserver.renderings mockserver.replays mockserver.scenarios mockserver.settings mockserver.store
-        mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
+        mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har
+        mockserver.ids mockserver.journal mockserver.limits mockserver.plans mockserver.preferences
+        mockserver.receivers mockserver.recordings mockserver.renderings mockserver.replays
+        mockserver.scenarios mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
+        mockserver.trial mockserver.trial.conduct mockserver.trial.endings mockserver.trial.laws
+        mockserver.trial.leaks mockserver.trial.news mockserver.trial.polls mockserver.trial.rendering
+        mockserver.trial.results mockserver.trial.retries mockserver.trial.spending mockserver.trial.steps
+        mockserver.trial.verdicts mockserver.trial.words mockserver.wallets mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
@@ -68,8 +72,10 @@ LEVELS = {
         mockserver.proxy.totals mockserver.proxy.upstream mockserver.visits
         """,
     5: """
-        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.local mockserver.proxy.command
-        mockserver.proxy.serving mockserver.remote mockserver.server mockserver.terminal
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.inbox mockserver.inprocess
+        mockserver.local mockserver.proxy.command mockserver.proxy.serving mockserver.pytest_plugin
+        mockserver.records mockserver.remote mockserver.server mockserver.stage mockserver.steering
+        mockserver.story mockserver.terminal mockserver.transport mockserver.world mockserver.worldclock
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
@@ -82,14 +88,16 @@ DOORS = {
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
     "click": """mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.terminal validator.__main__
         validator.cli validator.options""",
-    # Callbacks go out, and what a proxy lets pass; the third is the hook of the client's own library.
-    "httpx": "mockserver.callbacks mockserver.proxy.upstream validator.preflight.httpx",
+    # Callbacks go out, and what a proxy lets pass; the others are parts for the client's own library.
+    "httpx": """mockserver.callbacks mockserver.proxy.upstream mockserver.transport
+        validator.preflight.httpx""",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
     "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine
         validator.contract.model validator.contract.schemas""",
     "jsonschema_specifications": "validator.contract.reference",
     "jwt": "validator.security",
+    "pytest": "mockserver.pytest_plugin",
     "referencing": "validator.contract.reference",
     "requests": "validator.preflight.requests",
     "standardwebhooks": "mockserver.callbacks",
