@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.cases import read_cases
@@ -28,6 +28,8 @@ WITH_BODY = [
     if operation.body is not None
 ]
 LEFT_OUT = object()
+FEWER = settings(max_examples=settings().max_examples // 3)
+"""Each is tried for every operation, and each example is a handful of checks."""
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -135,6 +137,7 @@ def with_holes(draw: st.DrawFn, body: Any) -> tuple[Any, list[tuple[Any, ...]]]:
 
 
 @pytest.mark.parametrize(("name", "operation"), WITH_BODY)
+@FEWER
 @given(data=st.data())
 def test_what_is_said_of_a_body_with_holes_holds_for_every_filling(
     name: str, operation: str, data: st.DataObject
@@ -172,6 +175,7 @@ def too_many(found: set[tuple[str, str]]) -> bool:
 
 
 @pytest.mark.parametrize(("name", "operation"), WITH_BODY)
+@FEWER
 @given(data=st.data())
 def test_an_object_that_may_hold_more_says_only_what_holds_with_more(
     name: str, operation: str, data: st.DataObject
@@ -187,6 +191,7 @@ def test_an_object_that_may_hold_more_says_only_what_holds_with_more(
 
 
 @pytest.mark.parametrize(("name", "operation"), WITH_BODY)
+@FEWER
 @given(data=st.data())
 def test_without_holes_everything_is_said(name: str, operation: str, data: st.DataObject) -> None:
     real = REAL[name, operation]
@@ -213,6 +218,7 @@ def test_a_hole_that_has_nothing_to_do_with_a_rule_hides_no_finding(case: Any) -
     assert expected <= found
 
 
+@FEWER
 @given(data=st.data())
 @pytest.mark.parametrize(("name", "operation"), WITH_BODY)
 def test_three_values_agree_with_the_engine_where_all_is_known(
