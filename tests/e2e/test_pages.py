@@ -17,13 +17,14 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = (
     "README.md",
     "docs/admin.md",
+    "docs/ci.md",
     "docs/limits.md",
     "docs/lint.md",
     "docs/preflight.md",
     "docs/scenarios.md",
     "docs/serve.md",
 )
-PROGRAMS = ("bash", "curl", "grep", "ffprobe")
+PROGRAMS = ("bash", "curl", "cut", "grep", "ffprobe", "sed", "tail")
 """What the commands use beside Python; bash runs them all."""
 
 PROGRAMMED = ("docs/preflight.md",)
