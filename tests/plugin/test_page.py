@@ -47,6 +47,14 @@ def test_the_examples_run_and_the_one_that_fails_says_what_the_page_shows(suite:
     assert total in said
 
 
+def test_the_example_of_the_readme_passes(suite: Suite) -> None:
+    readme = (ROOT / "README.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    suite.write(test_readme=example)
+
+    suite.run().assert_outcomes(passed=1)
+
+
 def table(heading: str) -> list[list[str]]:
     part = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (.*) \|$", part, re.MULTILINE)
