@@ -369,13 +369,14 @@ def _operation(contract: Contract, name: str | None) -> Operation:
 
 def _examples(contract: Contract, operation: Operation) -> list[Json]:
     """Return the bodies that the spec gives as examples."""
-    raw = contract.document.root
     found: list[Json] = []
-    for methods in raw["paths"].values():
-        for one in methods.values():
-            if isinstance(one, dict) and one.get("operationId") == operation.id:
-                for content in one["requestBody"]["content"].values():
-                    found += [example["value"] for example in content.get("examples", {}).values()]
+    for item in contract.document.root["paths"].values():
+        for node in item.values():
+            if isinstance(node, dict) and node.get("operationId") == operation.id:
+                body, _ = contract.document.resolve(node.get("requestBody", {}))
+                for content in body.get("content", {}).values():
+                    known = content.get("examples", {}).values()
+                    found += [contract.document.resolve(one)[0]["value"] for one in known]
     if not found:
         raise ValueError(f"the spec of {operation.id} has no examples; give bodies=")
     return found
