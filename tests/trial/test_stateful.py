@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -188,6 +189,32 @@ def test_every_provider_can_be_driven_with_the_examples_of_its_spec(provider: st
     assert seen and {200} >= set(seen) - {201, 202}
 
 
+def test_a_client_in_asyncio_is_found_out_as_well() -> None:
+    def make(place: Workplace) -> Adapter:
+        async def ask(method: str, path: str, **options: Any) -> Any:
+            async with httpx.AsyncClient(
+                transport=place.transport, base_url=place.base_url, headers=place.credentials
+            ) as client:
+                return (await client.request(method, path, **options)).json()
+
+        def submit(body: Any) -> str:
+            for _ in range(2):
+                try:
+                    return str(asyncio.run(ask("POST", "/clips", json=body))["clip"]["id"])
+                except httpx.TransportError:
+                    place.sleep(1)
+            raise RuntimeError("no answer")
+
+        def poll(task: str) -> bool:
+            return asyncio.run(ask("GET", f"/clips/{task}"))["clip"]["state"] in ("done", "broken")
+
+        return Adapter(submit=submit, poll=poll)
+
+    text = story(make, is_shrunk=False, faults=["reset-after-accept"], laws=["one-task-per-wish"])
+
+    assert "a client broke one-task-per-wish" in text
+
+
 def test_what_can_happen_is_what_the_operation_can_meet() -> None:
     toy = contract("toy")
 
@@ -203,7 +230,15 @@ def test_names_that_there_are_not_are_refused() -> None:
 
     with pytest.raises(LawError, match="backs-off"):
         client_machine(careless(), provider=toy, laws=["back-off"])
-    with pytest.raises(ScenarioError, match="canceled"):
+    with pytest.raises(LawError, match="only a program"):
+        client_machine(careless(), provider=toy, laws=["fails-loudly"])
+    with pytest.raises(ScenarioError, match="canceled here: the operation has nothing"):
         client_machine(careless(), provider=toy, faults=["canceled"])
+    with pytest.raises(ScenarioError, match="latency here: it waits by the wall clock"):
+        client_machine(careless(), provider=toy, faults=["latency"])
+    with pytest.raises(ScenarioError, match="did you mean 'stuck-processing'"):
+        client_machine(careless(), provider=toy, faults=["stuck"])
+    with pytest.raises(TypeError, match="returned NoneType"):
+        run(lambda place: None, is_shrunk=False)  # type: ignore[arg-type, return-value]
     with pytest.raises(ValueError, match="createClip"):
         client_machine(careless(), provider=toy, operation="makeClip")
