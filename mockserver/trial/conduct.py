@@ -38,7 +38,8 @@ class Program:
     """What is known of a client that ran as a program of its own.
 
     `exit_code` is negative where a signal ended it, None where nobody waited for it; `timed_out`: it was still
-    running when its time was up.  `secrets` are what it was given to keep: keys, and what signs tokens.
+    running when its time was up.  `secrets` are what it was given to keep, keys and what signs tokens, and
+    `secret_names` what to call them.
     """
 
     exit_code: int | None
@@ -46,6 +47,7 @@ class Program:
     stdout: str = ""
     stderr: str = ""
     secrets: tuple[str, ...] = ()
+    secret_names: tuple[str, ...] = ()
     limit_s: float | None = None
 
     @property
@@ -210,9 +212,16 @@ class Conduct:
 
     @property
     def fulfilled(self) -> int:
-        """Return how many wishes were fulfilled: the client was told where the result is."""
+        """Return how many wishes were fulfilled: the client was told where the result is, or has it.
+
+        Who fetched the file knew where it is, even from an answer that others could not read.
+        """
         return sum(
-            any(self.has_result(step.exchange.task or "") for step in steps) for steps in self.wishes.values()
+            any(
+                self.has_result(name) or any(one.nature == "ok" for one in self.fetches.get(name, ()))
+                for name in (step.exchange.task or "" for step in steps)
+            )
+            for steps in self.wishes.values()
         )
 
 

@@ -74,14 +74,16 @@ def _secrets(conduct: Conduct) -> dict[str, str]:
     """Return what must not be seen, each with what to call it: never itself."""
     out: dict[str, str] = {}
     if conduct.program is not None:
+        names = conduct.program.secret_names
         for number, secret in enumerate(conduct.program.secrets, 1):
-            out.setdefault(secret, f"secret {number} of those it was given")
+            unnamed = f"secret {number} of those it was given"
+            out.setdefault(secret, names[number - 1] if number <= len(names) else unnamed)
     for step in conduct.steps:
-        names = (
+        headers = (
             {one.header.encode() for one in step.operation.credentials} if step.operation is not None else ()
         )
         for name, value in step.exchange.headers:
-            if name.lower() in names and len(out) < _MOST:
+            if name.lower() in headers and len(out) < _MOST:
                 token = value.decode("latin-1").strip()
                 scheme, _, rest = token.partition(" ")
                 out.setdefault(rest.strip() or scheme, "the credential of its requests")
