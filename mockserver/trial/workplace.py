@@ -64,8 +64,8 @@ class Workplace:
     """What a client under test is given.
 
     `base_url` and `credentials` (headers) are a provider's; `keys` the same in parts, for clients that make their own
-    tokens; `webhook_secret` what callbacks are signed with, None where they are not.  `callback_address` is an address
-    that leads to the client's `on_callback`.
+    tokens; `webhook_secret` what callbacks are signed with, None where they are not.  `callback_address` leads to the
+    client's `on_callback`.
     """
 
     def __init__(
