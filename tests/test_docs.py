@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from mockserver.admin import ROUTES
 from mockserver.cli import main, serve
 from mockserver.plans import read_entry
+from mockserver.proxy.command import proxy
 from mockserver.scenarios import GROUPS, SCENARIOS, Scenario
 from tests.providers import LIBRARY, TOY, contract
 from validator import HttpRequest, check, load
@@ -81,10 +83,30 @@ def test_every_option_of_lint_is_described() -> None:
     assert {one.opts[0] for one in lint.params if isinstance(one, click.Option)} == described
 
 
+def test_every_option_of_proxy_is_described() -> None:
+    described = {row[0].split()[0]: row[1] for row in table(ROOT / "docs/proxy.md", "## Options")}
+
+    options = {one.opts[0]: one.default for one in proxy.params if isinstance(one, click.Option)}
+    assert set(options) == set(described)
+    for name, default in options.items():
+        if isinstance(default, float | int) and not isinstance(default, bool):
+            assert float(described[name]) == default
+        elif isinstance(default, str):
+            assert default == described[name]
+
+
 REQUESTS = """
 curl https://api.toy.example/api/clips -H 'X-Toy-Key: k' -H 'Content-Type: application/json' -d '{"prompt": "a"}'
 curl https://api.toy.example/api/clips -H 'X-Toy-Key: k' -d '{"prompt": "a"}'
 """
+CALLS = """
+import requests
+
+requests.post("https://api.toy.example/api/clips", json={"prompt": "a", "sound": 5})  # understudy: ignore
+requests.post("https://api.toy.example/api/clips", json=BODY)
+requests.post(URL, json={"done": True})
+"""
+DIGEST = hashlib.sha256(b'"a9"').hexdigest()[:16]
 BODIES = ['{"prompt": "a", "model": "a9", "promt": "b"}', '{"picture": "iVBORw0KGgo="}', "{}"]
 
 
@@ -96,9 +118,14 @@ def test_every_member_of_the_json_of_lint_is_described(tmp_path: Path) -> None:
         "log": {"entries": [{"request": {"method": "GET", "url": "https://api.toy.example/api/clips"}}]}
     }
     (tmp_path / "x.har").write_text(json.dumps(archive))
-    files = [str(tmp_path / name) for name in ("calls.sh", "bodies.ndjson", "x.har")]
+    (tmp_path / "app.py").write_text(CALLS)
+    known = {"file": str(tmp_path / "bodies.ndjson"), "rule": "toy.clip.model", "pointer": "/model"}
+    baseline = {"version": 1, "findings": [known | {"digest": ""}, known | {"digest": DIGEST}]}
+    (tmp_path / "baseline.json").write_text(json.dumps(baseline))
+    files = [str(tmp_path / name) for name in ("calls.sh", "bodies.ndjson", "x.har", "app.py")]
 
-    out = CliRunner().invoke(main, ["lint", "--format", "json", "--spec", str(TOY), *files]).output
+    options = ["--format", "json", "--spec", str(TOY), "--baseline", str(tmp_path / "baseline.json")]
+    out = CliRunner().invoke(main, ["lint", *options, *files]).output
     alone = CliRunner().invoke(main, ["lint", "--format", "json", "-"], input="{}").output
 
     shown = json.loads(out)
