@@ -77,7 +77,8 @@ LEVELS = {
         mockserver.__main__ mockserver.atlas mockserver.cli mockserver.inbox mockserver.inprocess
         mockserver.local mockserver.proxy.command mockserver.proxy.serving mockserver.pytest_plugin
         mockserver.records mockserver.remote mockserver.server mockserver.stage mockserver.steering
-        mockserver.story mockserver.terminal mockserver.transport mockserver.world mockserver.worldclock
+        mockserver.story mockserver.terminal mockserver.transport mockserver.trial.stateful
+        mockserver.trial.workplace mockserver.world mockserver.worldclock
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
@@ -93,6 +94,7 @@ DOORS = {
     # Callbacks go out, and what a proxy lets pass; the others are parts for the client's own library.
     "httpx": """mockserver.callbacks mockserver.proxy.upstream mockserver.transport
         validator.preflight.httpx""",
+    "hypothesis": "mockserver.trial.stateful",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
     "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine

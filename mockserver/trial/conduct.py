@@ -38,7 +38,8 @@ class Program:
     """What is known of a client that ran as a program of its own.
 
     `exit_code` is negative where a signal ended it, None where nobody waited for it; `timed_out`: it was still
-    running when its time was up.  `secrets` are what it was given to keep: keys, and what signs tokens.
+    running when its time was up.  `secrets` are what it was given to keep, keys and what signs tokens, and
+    `secret_names` what to call them.
     """
 
     exit_code: int | None
@@ -46,6 +47,7 @@ class Program:
     stdout: str = ""
     stderr: str = ""
     secrets: tuple[str, ...] = ()
+    secret_names: tuple[str, ...] = ()
     limit_s: float | None = None
 
     @property
@@ -210,9 +212,16 @@ class Conduct:
 
     @property
     def fulfilled(self) -> int:
-        """Return how many wishes were fulfilled: the client was told where the result is."""
+        """Return how many wishes were fulfilled: the client was told where the result is, or has it.
+
+        Who fetched the file knew where it is, even from an answer that others could not read.
+        """
         return sum(
-            any(self.has_result(step.exchange.task or "") for step in steps) for steps in self.wishes.values()
+            any(
+                self.has_result(name) or any(one.nature == "ok" for one in self.fetches.get(name, ()))
+                for name in (step.exchange.task or "" for step in steps)
+            )
+            for steps in self.wishes.values()
         )
 
 
@@ -279,6 +288,7 @@ def _calls(
             status = attempt.status
             if status is None and (said := _SAID.search(attempt.error)):
                 status = int(said[1])
+            is_shifted = abs(how.shift_s) > FRESH_S
             yield Call(
                 delivery=delivery.id,
                 number=number,
@@ -287,12 +297,12 @@ def _calls(
                 due=delivery.due,
                 at=attempt.at,
                 status=status,
-                flaw=_flaw(attempt, callback, pace, is_forged=how.is_forged),
+                flaw=_flaw(attempt, callback, pace, is_forged=how.is_forged, is_shifted=is_shifted),
                 told=told_by_call(task, operation, delivery, attempt.at),
             )
 
 
-def _flaw(attempt: Attempt, callback: Callback, pace: Pace, *, is_forged: bool) -> Flaw:
+def _flaw(attempt: Attempt, callback: Callback, pace: Pace, *, is_forged: bool, is_shifted: bool) -> Flaw:
     """Return what a client can see to be wrong: where nothing is signed, nothing can be forged."""
     if callback.signature is None:
         return ""
@@ -303,8 +313,6 @@ def _flaw(attempt: Attempt, callback: Callback, pace: Pace, *, is_forged: bool) 
         return "forged"
     # A clock that runs fast writes times that a client's own clock finds in the future: old is what is old for it.
     signed_s = float(headers.get(_TIMESTAMP, attempt.at / 1000))
-    meant_s = attempt.at / 1000
-    is_shifted = abs(meant_s - signed_s) > FRESH_S
     return "stale" if is_shifted and abs(pace.client_ms(attempt.at) / 1000 - signed_s) > FRESH_S else ""
 
 

@@ -17,7 +17,10 @@ SHORTEST: Final = 6
 """Characters of a secret that is looked for; a shorter one is found everywhere."""
 
 _LONGEST_OUTPUT: Final = 4_000_000
-_MOST: Final = 200
+MOST_ESCAPES: Final = 3
+"""How often a text may be in percent-encoding: an address within an address within an address."""
+
+_MOST: Final = 50
 """Credentials that are looked for; a client that makes a new token for every request made more."""
 
 
@@ -71,14 +74,16 @@ def _secrets(conduct: Conduct) -> dict[str, str]:
     """Return what must not be seen, each with what to call it: never itself."""
     out: dict[str, str] = {}
     if conduct.program is not None:
+        names = conduct.program.secret_names
         for number, secret in enumerate(conduct.program.secrets, 1):
-            out.setdefault(secret, f"secret {number} of those it was given")
+            unnamed = f"secret {number} of those it was given"
+            out.setdefault(secret, names[number - 1] if number <= len(names) else unnamed)
     for step in conduct.steps:
-        names = (
+        headers = (
             {one.header.encode() for one in step.operation.credentials} if step.operation is not None else ()
         )
         for name, value in step.exchange.headers:
-            if name.lower() in names and len(out) < _MOST:
+            if name.lower() in headers and len(out) < _MOST:
                 token = value.decode("latin-1").strip()
                 scheme, _, rest = token.partition(" ")
                 out.setdefault(rest.strip() or scheme, "the credential of its requests")
@@ -94,11 +99,14 @@ class _Search:
         self._pattern = re.compile(b"|".join(re.escape(form) for form in longest_first))
 
     def __call__(self, text: bytes) -> str | None:
-        """Return what was found, None for nothing; texts in percent-encoding are looked at decoded as well."""
-        for seen in (text, unquote_to_bytes(text)) if b"%" in text else (text,):
-            found = self._pattern.search(seen)
+        """Return what was found, None for nothing; and what it is without percent-encoding."""
+        for _ in range(MOST_ESCAPES + 1):
+            found = self._pattern.search(text)
             if found is not None:
                 return self._forms[found[0]]
+            if b"%" not in text:
+                return None
+            text = unquote_to_bytes(text)
         return None
 
 
