@@ -49,9 +49,9 @@ LEVELS = {
         validator.security validator.shell
         """,
     3: """
-        mockserver mockserver.clock mockserver.deliveries mockserver.har mockserver.ids mockserver.journal
-        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
+        mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har mockserver.ids
+        mockserver.journal mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers
+        mockserver.scenarios mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.wallets mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
