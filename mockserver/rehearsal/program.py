@@ -115,12 +115,14 @@ class Program:
             self._signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE_S)
-        took_s = stopwatch() - started
-        self._kill()
-        process.wait()
-        with self._lock:
-            # Its number may be somebody else's from here on.
-            self._process = None
+        finally:
+            # Ctrl+C included: nothing that was started here goes on without us.
+            took_s = stopwatch() - started
+            self._kill()
+            process.wait()
+            with self._lock:
+                # Its number may be somebody else's from here on.
+                self._process = None
         stdout, stderr = (one.done() for one in outputs)
         return Ended(
             code=process.returncode,
