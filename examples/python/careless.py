@@ -98,6 +98,8 @@ def main() -> None:
     for _ in range(3):
         time.sleep(0.2)
         task = call("GET", address)
+    if task["task_status"] == "failed":
+        raise Exception("failed")
     # BREAKS fetches-before-expiry: the file is left to the callback, which may never come.
     # BREAKS knows-what-it-does-not-know: a success without an address is a success.
     print("done", downloaded or task["task_result"])

@@ -22,6 +22,16 @@ from validator.contract.model import Contract
 BASELINE: Final = "success"
 """The act that everybody has to pass: nothing goes wrong."""
 
+_MAKE: Final = ("create",)
+_LOOK: Final = ("read", "list")
+_BOTH: Final = (*_MAKE, *_LOOK)
+
+DEAF: Final = "callback-lost"
+"""The act that shows what a client does that hears of nothing, which is played next where it asks for callbacks."""
+
+_OF_READS: Final = ("poll-404-then-ok", "key-revoked-midway")
+"""Scenarios of tasks that only those meet who read the task."""
+
 
 class NoSuchNameError(ValueError):
     """A pattern that fits nothing."""
@@ -53,17 +63,24 @@ class Act:
         """Return the group of its scenario."""
         return SCENARIOS[self.scenario].group
 
-    def entry(self) -> dict[str, Any]:
-        """Return it as an entry of a plan."""
-        out: dict[str, Any] = {"scenario": self.scenario, "match": {"role": self.role}}
+    @property
+    def is_of_reads(self) -> bool:
+        """Tell whether it is met by reads alone: then no callback may tell the client all that it wants to know."""
+        return self.role in _LOOK or self.scenario in _OF_READS
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return it as entries of a plan."""
+        own: dict[str, Any] = {"scenario": self.scenario, "match": {"role": self.role}}
         if self.values:
-            out["with"] = dict(self.values)
-        return out if self.times is None else out | {"times": self.times}
+            own["with"] = dict(self.values)
+        if self.times is not None:
+            own["times"] = self.times
+        return [own, {"scenario": DEAF}] if self.is_of_reads else [own]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """What a client used when nothing went wrong.
+    """What a client used when nothing went wrong, and when no callback came.
 
     `operations` are pairs (provider, operation id); `has_callbacks` tells whether a task had an address to tell,
     `has_fetched` whether a result was fetched.
@@ -72,6 +89,14 @@ class Use:
     operations: frozenset[tuple[str, str]]
     has_callbacks: bool
     has_fetched: bool
+
+    def __or__(self, other: Use) -> Use:
+        """Return what was used in one of two acts or in both."""
+        return Use(
+            operations=self.operations | other.operations,
+            has_callbacks=self.has_callbacks or other.has_callbacks,
+            has_fetched=self.has_fetched or other.has_fetched,
+        )
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -102,9 +127,6 @@ def _acts(
         )
 
 
-_MAKE: Final = ("create",)
-_LOOK: Final = ("read", "list")
-_BOTH: Final = (*_MAKE, *_LOOK)
 
 _ENTRIES: Final[tuple[Iterable[Act], ...]] = (
     [Act(id=BASELINE, scenario="success", role="create", why="Nothing goes wrong: the job is done.")],
@@ -125,7 +147,7 @@ _ENTRIES: Final[tuple[Iterable[Act], ...]] = (
     _acts("invalid", _MAKE, "The request is refused as invalid: asking again changes nothing."),
     _acts("invalid", _LOOK, "Every look at the job is refused as invalid."),
     _acts("unauthorized", _BOTH, "The key is not accepted: asking again changes nothing."),
-    _acts("key-revoked-midway", _MAKE, "The key ends while the job runs.", reads=1),
+    _acts("key-revoked-midway", _MAKE, "The key ends while the job runs.", reads=0),
     _acts("out-of-credits", _MAKE, "The account is empty: asking again changes nothing."),
     _acts("concurrency-full", _MAKE, "Too many jobs run already, twice; then there is room.", times=2),
     _acts("concurrency-full", _MAKE, "Too many jobs run already, and it stays so.", variant="always"),
@@ -243,6 +265,13 @@ ACTS: Final[Mapping[str, Act]] = {one.id: one for entries in _ENTRIES for one in
 """Every act by its id, in the order in which they are played; the baseline is the first."""
 
 
+_UNUSED: Final = {
+    "create": "the client makes no tasks",
+    "read": "the client reads no task by its id",
+    "list": "the client lists no tasks",
+}
+
+
 def why_not(act: Act, use: Use, contracts: Mapping[str, Contract]) -> str:
     """Return why a client that uses this cannot meet an act, "" where it can."""
     scenario = SCENARIOS[act.scenario]
@@ -250,7 +279,7 @@ def why_not(act: Act, use: Use, contracts: Mapping[str, Contract]) -> str:
         return ""
     operations = [contracts[provider].operations[name] for provider, name in sorted(use.operations)]
     if not any(role_of(one) == act.role for one in operations):
-        return f"the client sends no request that could meet it ({act.role})"
+        return _UNUSED[act.role]
     if scenario.is_of_callbacks and not use.has_callbacks:
         return "the client asks for no callbacks"
     if scenario.group == "results" and not use.has_fetched:

@@ -18,14 +18,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from mockserver.app import load_contracts
 from mockserver.environment import credentials_of, webhook_secret_of
-from mockserver.journal import FILE, Exchange
+from mockserver.journal import FILE, Exchange, target_of
 from mockserver.local import LocalServer
 from mockserver.plans import read_entry
-from mockserver.rehearsal.acts import ACTS, BASELINE, Act, Use, why_not
+from mockserver.rehearsal.acts import ACTS, BASELINE, DEAF, Act, Use, why_not
 from mockserver.rehearsal.program import Ended, NotRunnableError, Program
 from mockserver.rehearsal.staging import Cue, Telling, cue
 from mockserver.settings import Settings
@@ -33,6 +33,7 @@ from mockserver.tenants import DEFAULT_TENANT
 from mockserver.trial.conduct import Conduct, conduct_of
 from mockserver.trial.conduct import Program as ProgramConduct
 from mockserver.trial.laws import judge
+from mockserver.trial.rendering import exchange_lines
 from mockserver.trial.verdicts import Finding
 from validator.contract.model import Contract
 from validator.security import KeyRing
@@ -44,6 +45,10 @@ JOURNAL_BYTES: Final = 256 * 1024 * 1024
 
 CALLBACK_S: Final = 5.0
 """Seconds that a receiver may take."""
+
+
+Fate = Literal["done", "failed", "refused", "open"]
+"""What became of the job: a result, a failure, no job at all, or nothing that the client could be sure of."""
 
 
 class NoRehearsalError(RuntimeError):
@@ -87,23 +92,26 @@ class OpenKeys(Mapping[str, str | None]):
 class Played:
     """One act that was played.
 
-    `shown` are the exchanges that the findings speak of, by id; `requests` how many there were, and `reached` how many
-    of them reached an operation of a provider; `strays` what was asked outside of the act's own base URL, as pairs
-    (method, path).  `why_not` says why it was not played, "" where it was: then nothing else counts.
+    `fate` is what became of the job as the client was told it.  `shown` are the exchanges that the findings speak of,
+    each in a few lines, by id; `requests` how many there were, and `reached` how many of them reached an operation of a
+    provider; `first` are the first of them in a line each, `strays` what was asked outside of the act's own base URL.
+    `secrets` are pairs (what was handed out, what to call it).  `why_not` says why it was not played, "" where it was:
+    then nothing else counts.
     """
 
     act: Act
     why_not: str = ""
     ended: Ended | None = None
+    use: Use | None = None
+    fate: Fate = "open"
     findings: tuple[Finding, ...] = ()
-    shown: Mapping[str, Exchange] = field(default_factory=dict)
+    shown: Mapping[str, Sequence[str]] = field(default_factory=dict)
     requests: int = 0
     reached: int = 0
     tasks: int = 0
-    secrets: tuple[str, ...] = ()
-    variables: tuple[str, ...] = ()
-    strays: tuple[tuple[str, str], ...] = ()
-    first: tuple[Exchange, ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+    strays: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
 
     @property
     def is_played(self) -> bool:
@@ -113,7 +121,7 @@ class Played:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What is to be rehearsed: the acts wanted (the baseline is played in any case), the laws, and how."""
+    """What is to be rehearsed: the acts that count (the baseline is played in any case), the laws, and how."""
 
     telling: Telling
     acts: tuple[str, ...] = tuple(ACTS)
@@ -229,9 +237,9 @@ class Stage:
     async def _prepare(self, act: Act) -> None:
         backend = self._server.app.backend
         tenant = backend.tenant(act.tenant)
-        tenant.plan.add(
-            read_entry(act.entry(), self.contracts, id=tenant.plan.new_id(), seed=lambda: self._orders.seed)
-        )
+        for entry in act.entries():
+            name = tenant.plan.new_id()
+            tenant.plan.add(read_entry(entry, self.contracts, id=name, seed=lambda: self._orders.seed))
 
     async def _judged(self, act: Act, handed: Cue, ended: Ended) -> Played:
         app = self._server.app
@@ -244,7 +252,7 @@ class Stage:
                 timed_out=ended.is_timed_out,
                 stdout=ended.stdout.decode("utf-8", "replace"),
                 stderr=ended.stderr.decode("utf-8", "replace"),
-                secrets=handed.secrets,
+                secrets=tuple(secret for secret, _ in handed.secrets),
                 limit_s=self._orders.time_limit,
             ),
             baseline=self._baseline,
@@ -259,32 +267,46 @@ class Stage:
         played = Played(
             act=act,
             ended=ended,
+            use=_use(conduct),
+            fate=_fate(conduct),
             findings=findings,
-            shown={one.id: one for one in conduct.exchanges if one.id in wanted},
+            shown={one.id: exchange_lines(one, conduct) for one in conduct.exchanges if one.id in wanted},
             requests=len(conduct.exchanges),
             reached=sum(one.operation is not None for one in conduct.exchanges),
             tasks=len(conduct.tasks),
             secrets=handed.secrets,
-            strays=tuple((one.method, one.path.decode("latin-1")) for one in stray.newest())[:5],
-            first=tuple(conduct.exchanges[:5]),
+            strays=tuple(map(_line, list(stray.newest())[:5])),
+            first=tuple(map(_line, conduct.exchanges[:5])),
         )
         app.outbox.forget(tenant)
         app.backend.forget(tenant)
         return played
 
-    def use(self) -> Use:
-        """Return what the client used in the baseline, which must have been played."""
-        conduct = self._baseline
-        assert conduct is not None
-        return Use(
-            operations=frozenset(
-                (one.provider, one.operation)
-                for one in conduct.exchanges
-                if one.operation and one.provider in self.contracts
-            ),
-            has_callbacks=any(task.hooks for task in conduct.tasks),
-            has_fetched=any(one.operation == FILE for one in conduct.exchanges),
-        )
+
+def _use(conduct: Conduct) -> Use:
+    """Return what the client used."""
+    return Use(
+        operations=frozenset(
+            (one.provider, one.operation) for one in conduct.exchanges if one.operation
+        ),
+        has_callbacks=any(task.hooks for task in conduct.tasks.values()),
+        has_fetched=any(one.operation == FILE for one in conduct.exchanges),
+    )
+
+
+def _fate(conduct: Conduct) -> Fate:
+    """Return what became of the job; of several, what became of the last that anything is known of."""
+    if any(conduct.has_result(name) for name in conduct.tasks):
+        return "done"
+    if any(conduct.has_end(name) for name in conduct.tasks):
+        return "failed"
+    is_refused = any(step.part == "create" and step.nature == "never" for step in conduct.steps)
+    return "refused" if is_refused and not conduct.tasks else "open"
+
+
+def _line(exchange: Exchange) -> str:
+    """Return what was asked and answered in a line."""
+    return f"{exchange.method} {target_of(exchange)} -> {exchange.status}"
 
 
 # --- the whole of it --------------------------------------------------------------------------------------
@@ -302,24 +324,35 @@ def rehearse(orders: Orders, on_played: Callable[[Played, int], None] | None = N
         except NotRunnableError as error:
             raise NoRehearsalError(str(error)) from None
         _check(baseline, orders, stage)
-        use = stage.use()
-        obstacles = {name: why_not(ACTS[name], use, stage.contracts) for name in orders.acts}
-        ahead = [ACTS[name] for name, why in obstacles.items() if not why and name != BASELINE]
         done = {BASELINE: baseline}
-        if on_played is not None:
-            on_played(baseline, len(ahead) + 1)
-        contracts = {name: stage.contracts[name] for name in use.providers}
+        use = baseline.use
+        assert use is not None
         is_over = orders.is_fail_fast and is_broken(baseline)
-        for played in () if is_over else _side_by_side(stage, ahead, contracts, orders):
+        if use.has_callbacks and not is_over:
+            # What it does beside listening shows only where there is nothing to hear.
+            deaf = done[DEAF] = stage.play(ACTS[DEAF], _only(stage.contracts, use))
+            use |= deaf.use or use
+            is_over = orders.is_fail_fast and DEAF in orders.acts and is_broken(deaf)
+        obstacles = {name: why_not(ACTS[name], use, stage.contracts) for name in orders.acts}
+        ahead = [ACTS[name] for name, why in obstacles.items() if not why and name not in done]
+        total = len(ahead) + len([name for name in done if name in orders.acts])
+        for name in done if on_played is not None else ():
+            if name in orders.acts and on_played is not None:
+                on_played(done[name], total)
+        for played in () if is_over else _side_by_side(stage, ahead, _only(stage.contracts, use), orders):
             done[played.act.id] = played
             if on_played is not None and played.is_played:
-                on_played(played, len(ahead) + 1)
+                on_played(played, total)
     out = []
-    for name in dict.fromkeys((BASELINE, *orders.acts)):
+    for name in orders.acts:
         missed = Played(act=ACTS[name], why_not=obstacles.get(name) or "the rehearsal ended before it")
         found = done.get(name)
         out.append(found if found is not None and found.is_played else missed)
     return out
+
+
+def _only(contracts: Mapping[str, Contract], use: Use) -> Mapping[str, Contract]:
+    return {name: contracts[name] for name in use.providers}
 
 
 def is_broken(played: Played) -> bool:
@@ -354,14 +387,13 @@ def _check(baseline: Played, orders: Orders, stage: Stage) -> None:
     """Raise NoRehearsalError where the client did not do its job with nothing in its way."""
     ended = baseline.ended
     assert ended is not None
-    lost = [f"{method} {path}" for method, path in baseline.strays]
+    lost = baseline.strays
     if baseline.reached == 0:
-        sent = [f"{one.method} {one.path.decode('latin-1')} -> {one.status}" for one in baseline.first]
-        if sent:
+        if baseline.first:
             raise NoRehearsalError(
                 "none of the client's requests reached an operation of a provider",
                 [
-                    *sent,
+                    *baseline.first,
                     "is the path added to the base URL the provider's own? understudy serve prints the base URLs",
                 ],
                 played=baseline,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from mockserver.environment import Keys, base_url_of, keys_of, prefix_of, variables
@@ -55,12 +55,12 @@ class Telling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cue:
-    """What one act hands to the program: its words, its variables, and the secrets among them by provider."""
+    """What one act hands to the program: words, variables, keys by provider, pairs (secret, what to call it)."""
 
     words: tuple[str, ...]
     variables: Mapping[str, str]
     keys: Mapping[str, Keys]
-    secrets: tuple[str, ...] = field(default=())
+    secrets: tuple[tuple[str, str], ...]
 
 
 def read_name(text: str) -> tuple[str, str]:
@@ -124,13 +124,18 @@ def cue(
     # What a program that is ended has not written yet is lost, and Python's writes nothing until the end.
     told.setdefault("PYTHONUNBUFFERED", "1")
     _pass_proxies_by(told)
-    secrets = [
-        value
-        for one in keys.values()
-        for value in (one.api_key, one.access_key, one.secret_key, one.webhook_secret)
+    secrets = {
+        value: f"{prefix_of(name)}_{kind}"
+        for name, one in keys.items()
+        for kind, value in (
+            ("API_KEY", one.api_key),
+            ("ACCESS_KEY", one.access_key),
+            ("SECRET_KEY", one.secret_key),
+            ("WEBHOOK_SECRET", one.webhook_secret),
+        )
         if value is not None
-    ]
-    return Cue(words=words, variables=told, keys=keys, secrets=tuple(dict.fromkeys(secrets)))
+    }
+    return Cue(words=words, variables=told, keys=keys, secrets=tuple(secrets.items()))
 
 
 def filled(text: str, known: Mapping[str, Mapping[str, str]], common: Mapping[str, str], where: str) -> str:
