@@ -6,6 +6,7 @@ one.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -191,9 +192,13 @@ class Journal:
 
 
 class Cut(bytes):
-    """What is kept of a body that was too large to keep; `size_bytes` is what it had."""
+    """What is kept of a body that was too large to keep; `size_bytes` is what it had.
+
+    `digest` tells it from others that are the same once they are cut: two pictures of one size, for instance.
+    """
 
     size_bytes: int
+    digest: bytes
 
 
 def size_of(body: bytes) -> int:
@@ -207,22 +212,40 @@ def kept_body(body: bytes) -> bytes:
         return body
     if body.count(b",") > LARGE_BODY:
         # Many small parts, which would not fit anyway, and take fifty times their size to read.
-        return _cut(body[:_LONGEST_TEXT], len(body))
+        return _cut(body[:_LONGEST_TEXT], len(body), [body])
     try:
-        return _cut(orjson.dumps(_shortened(orjson.loads(body)))[:LARGE_BODY], len(body))
+        value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _cut(body[:_LONGEST_TEXT], len(body))
+        return _cut(body[:_LONGEST_TEXT], len(body), [body])
+    part = orjson.dumps(_shortened(value))[:LARGE_BODY]
+    # What is cut off at the end belongs to what tells it from others, too.
+    return _cut(part, len(body), _long_texts(value) if len(part) < LARGE_BODY else [body])
 
 
 def left_out(size_bytes: int) -> Cut:
     """Return what is kept of a body of which nothing is: its size."""
-    return _cut(b"", size_bytes)
+    return _cut(b"", size_bytes, [])
 
 
-def _cut(part: bytes, size_bytes: int) -> Cut:
+def _cut(part: bytes, size_bytes: int, lost: Iterable[bytes]) -> Cut:
     kept = Cut(part)
     kept.size_bytes = size_bytes
+    digest = hashlib.sha256()
+    for text in lost:
+        digest.update(b"%d:" % len(text))
+        digest.update(text)
+    kept.digest = digest.digest()
     return kept
+
+
+def _long_texts(value: Any, depth: int = 0) -> Iterator[bytes]:
+    """Yield the texts of a JSON value that are cut when it is shown."""
+    if isinstance(value, str):
+        if len(value) > _LONGEST_TEXT:
+            yield value.encode("utf-8", "replace")
+    elif depth <= DEEPEST:
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from _long_texts(item, depth + 1)
 
 
 def kept_report(report: Report) -> Report:

@@ -30,6 +30,7 @@ async function call(url, options = {}) {
     } catch (failed) {
       if (failed === error) throw error;
       // BREAKS one-task-per-wish: the answer was lost, the job was not, and here comes another.
+      // BREAKS fetches-before-expiry: the first one's video is paid for as well, and never fetched.
       error = failed;
     }
   }

@@ -18,7 +18,6 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import IO, Any, Final
 
 from mockserver.clock import stopwatch
@@ -181,7 +180,7 @@ def _why(command: Sequence[str], error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         if " " in name.strip():
             return f"there is no program called '{name}'; write its words apart, or give --shell"
-        return f"there is no program '{name}'" + ("" if PurePath(name).name != name else " on the PATH")
+        return f"there is no program '{name}'" + (" on the PATH" if os.path.basename(name) == name else "")  # noqa: PTH119 - a word, not a file of ours
     if isinstance(error, PermissionError):
         return f"'{name}' may not be run; is it a program?"
     return f"'{name}' could not be started: {getattr(error, 'strerror', None) or error}"

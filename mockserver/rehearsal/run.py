@@ -32,7 +32,7 @@ from mockserver.settings import Settings
 from mockserver.tenants import DEFAULT_TENANT
 from mockserver.trial.conduct import Conduct, conduct_of
 from mockserver.trial.conduct import Program as ProgramConduct
-from mockserver.trial.laws import judge
+from mockserver.trial.laws import LAWS, judge
 from mockserver.trial.rendering import exchange_lines
 from mockserver.trial.verdicts import Finding
 from validator.contract.model import Contract
@@ -253,6 +253,7 @@ class Stage:
                 stdout=ended.stdout.decode("utf-8", "replace"),
                 stderr=ended.stderr.decode("utf-8", "replace"),
                 secrets=tuple(secret for secret, _ in handed.secrets),
+                secret_names=tuple(name for _, name in handed.secrets),
                 limit_s=self._orders.time_limit,
             ),
             baseline=self._baseline,
@@ -261,7 +262,7 @@ class Stage:
         tenant.clock.set(speed=0)
         if act.id == BASELINE:
             self._baseline = conduct
-        findings = () if ended.is_stopped else judge(conduct, self._orders.laws)
+        findings = () if ended.is_stopped else self._findings(act, conduct)
         wanted = {name for one in findings for breach in one.breaches for name in breach.exchanges}
         stray = app.backend.tenants[DEFAULT_TENANT].journal
         played = Played(
@@ -283,6 +284,22 @@ class Stage:
         return played
 
 
+    def _findings(self, act: Act, conduct: Conduct) -> tuple[Finding, ...]:
+        """Return what became of each law, against the baseline.
+
+        The baseline has none but itself.  It ended with 0 and nothing was in its way, so what it fulfilled is what was
+        wished for; whether it made more tasks than that is judged without one.
+        """
+        found = judge(conduct, self._orders.laws)
+        if act.id != BASELINE:
+            return found
+        itself = judge(replace(conduct, baseline=conduct), self._orders.laws)
+        return tuple(
+            second if LAWS[first.law].needs_program else first
+            for first, second in zip(found, itself, strict=True)
+        )
+
+
 def _use(conduct: Conduct) -> Use:
     """Return what the client used."""
     return Use(
@@ -298,7 +315,7 @@ def _fate(conduct: Conduct) -> Fate:
     """Return what became of the job; of several, what became of the last that anything is known of."""
     if any(conduct.has_result(name) for name in conduct.tasks):
         return "done"
-    if any(conduct.has_end(name) for name in conduct.tasks):
+    if any(one.is_end and one.outcome != "success" for told in conduct.told.values() for one in told):
         return "failed"
     is_refused = any(step.part == "create" and step.nature == "never" for step in conduct.steps)
     return "refused" if is_refused and not conduct.tasks else "open"

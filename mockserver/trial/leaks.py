@@ -1,0 +1,133 @@
+"""The law on secrets: they stand in one header, and nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote_to_bytes
+
+from mockserver.journal import Cut
+from mockserver.trial.conduct import Conduct
+from mockserver.trial.verdicts import Breach, Look
+from mockserver.trial.words import count_text, when
+
+SHORTEST: Final = 6
+"""Characters of a secret that is looked for; a shorter one is found everywhere."""
+
+_LONGEST_OUTPUT: Final = 4_000_000
+_MOST: Final = 200
+"""Credentials that are looked for; a client that makes a new token for every request made more."""
+
+
+def keeps_secrets(conduct: Conduct) -> Look:
+    """Look for secrets, and tokens made from them, in addresses, bodies and output."""
+    secrets = _secrets(conduct)
+    if not secrets:
+        return Look(reached=0)
+    search = _search(secrets)
+    breaches, seen_cut = [], 0
+    places: dict[str, list[tuple[str, int, str]]] = {}
+    for step in conduct.steps:
+        exchange = step.exchange
+        for place, text in (("path", exchange.path), ("query", exchange.query), ("body", exchange.body)):
+            seen_cut += isinstance(text, Cut) and place == "body"
+            found = search(text)
+            if found is not None:
+                places.setdefault(f"{place} {found}", []).append((exchange.id, exchange.at, place))
+    for key, hits in places.items():
+        _, at, place = hits[0]
+        _, _, what = key.partition(" ")
+        breaches.append(
+            Breach(
+                sentence=(
+                    f"the {place} of {count_text(len(hits), 'request')} has {what}, first {when(conduct, at)};"
+                    " expected: credentials stand in their header only, because addresses and bodies are logged"
+                ),
+                exchanges=tuple(one for one, _, _ in hits[:3]),
+            )
+        )
+    program = conduct.program
+    for name, output in (
+        (("stdout", program.stdout), ("stderr", program.stderr)) if program is not None else ()
+    ):
+        said = search(output[:_LONGEST_OUTPUT].encode("utf-8", "replace"))
+        if said is not None:
+            breaches.append(
+                Breach(
+                    sentence=f"{name} has {said}; expected: output says which key is used, and never the key"
+                )
+            )
+    note = ""
+    if seen_cut:
+        note = (
+            f"of {count_text(seen_cut, 'large body').replace('bodys', 'bodies')} only the beginning was kept"
+        )
+    return Look(reached=1, breaches=breaches, note=note)
+
+
+def _secrets(conduct: Conduct) -> dict[str, str]:
+    """Return what must not be seen, each with what to call it: never itself."""
+    out: dict[str, str] = {}
+    if conduct.program is not None:
+        names = conduct.program.secret_names
+        for number, secret in enumerate(conduct.program.secrets, 1):
+            unnamed = f"secret {number} of those it was given"
+            out.setdefault(secret, names[number - 1] if number <= len(names) else unnamed)
+    for step in conduct.steps:
+        headers = (
+            {one.header.encode() for one in step.operation.credentials} if step.operation is not None else ()
+        )
+        for name, value in step.exchange.headers:
+            if name.lower() in headers and len(out) < _MOST:
+                token = value.decode("latin-1").strip()
+                scheme, _, rest = token.partition(" ")
+                out.setdefault(rest.strip() or scheme, "the credential of its requests")
+    return {secret: name for secret, name in out.items() if len(secret) >= SHORTEST}
+
+
+class _Search:
+    """Looks for many texts at once, in one pass over what is searched."""
+
+    def __init__(self, secrets: dict[str, str]) -> None:
+        self._forms = {form: name for secret, name in secrets.items() for form, name in _forms(secret, name)}
+        longest_first = sorted(self._forms, key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(re.escape(form) for form in longest_first))
+
+    def __call__(self, text: bytes) -> str | None:
+        """Return what was found, None for nothing; texts in percent-encoding are looked at decoded as well."""
+        for seen in (text, unquote_to_bytes(text)) if b"%" in text else (text,):
+            found = self._pattern.search(seen)
+            if found is not None:
+                return self._forms[found[0]]
+        return None
+
+
+def _search(secrets: dict[str, str]) -> _Search:
+    return _Search(secrets)
+
+
+def _forms(secret: str, name: str) -> Iterator[tuple[bytes, str]]:
+    """Yield the ways to write a secret: as it is, escaped, and in Base64 wherever in a text it begins."""
+    raw = secret.encode("utf-8", "replace")
+    yield raw, name
+    for escaped in {quote(secret, safe=""), quote_plus(secret)} - {secret}:
+        yield escaped.encode(), name
+    for form in _in_base64(raw):
+        yield form, f"{name}, in Base64"
+
+
+def _in_base64(raw: bytes) -> Sequence[bytes]:
+    """Return what three bytes out of four of a text's Base64 look like, whatever stands around it there."""
+    out = []
+    for shift in range(3):
+        text = base64.b64encode(b"\0" * shift + raw)
+        # The first sign but `shift` and the last ones also hold bits of the neighbours.
+        start = (0, 2, 3)[shift]
+        rest = (shift + len(raw)) % 3
+        end = len(text) - (0, 3, 2)[rest]
+        core = text[start:end]
+        if len(core) >= SHORTEST:
+            out += [core, core.replace(b"+", b"-").replace(b"/", b"_")]
+    return tuple(dict.fromkeys(out))

@@ -1,0 +1,235 @@
+"""Laws on asking again after a refusal: not at once, not before one was told to, not where it is no use."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from typing import Final
+
+from mockserver.trial.conduct import Conduct
+from mockserver.trial.polls import SLACK
+from mockserver.trial.steps import NEVER, Step, header
+from mockserver.trial.verdicts import Breach, Look
+from mockserver.trial.words import count_text, request_text, seconds_text, when
+
+LEAST_S: Final = 1.0
+"""Seconds before the first attempt after a 429 or 5xx."""
+
+LONG_ENOUGH_S: Final = 30.0
+"""Seconds of a pause from which on it need not grow any more."""
+
+GROWTH: Final = 1.2
+"""By how much the longest later pause must exceed the first, in a row of three and more: chance is often added to
+pauses, and rows of equal ones differ by less than this."""
+
+DATE_SLACK_S: Final = 1.0
+"""Seconds by which one may be early for a date: dates in headers have whole seconds."""
+
+
+def invalid_requests(conduct: Conduct) -> Look:
+    """Look for requests that the provider refuses, or lets fail, for what stands in them."""
+    reached, breaches = 0, []
+    for step in conduct.steps:
+        if step.part == "file":
+            continue
+        reached += 1
+        faults = [one for one in step.exchange.report.errors if _is_own(one.kind, one.reason, conduct)]
+        if not faults or step.is_asked:
+            continue
+        first = faults[0]
+        place = f"{first.field}: " if first.field else ""
+        more = f" (and {count_text(len(faults) - 1, 'more finding')})" if len(faults) > 1 else ""
+        what = "refuses" if first.effect == "reject" else "takes and lets fail"
+        breaches.append(
+            Breach(
+                sentence=(
+                    f"{request_text(step)} {when(conduct, step.exchange.at)} is one that the provider {what}:"
+                    f" {place}{first.message} [{first.rule}]{more}; expected: nothing wrong with it"
+                ),
+                exchanges=(step.exchange.id,),
+                task=step.exchange.task,
+            )
+        )
+    return Look(reached=reached, breaches=breaches)
+
+
+def _is_own(kind: str, reason: str, conduct: Conduct) -> bool:
+    """Tell whether a finding is the client's own fault, not the state of things.
+
+    A name that is taken is what protects a client that asks again; a token runs out early on a clock that runs fast.
+    """
+    if kind not in NEVER or kind in ("conflict", "quota-exhausted"):
+        return False
+    return not (reason in ("expired", "not-yet-valid") and conduct.speed != 1)
+
+
+# --- pauses -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """An answer that asked to come back, and the same request when it came again, None where it did not."""
+
+    first: Step
+    second: Step | None
+    wait_s: float | None
+    pause_s: float
+
+
+def _rows(conduct: Conduct) -> Iterator[list[Again]]:
+    """Yield rows of the same request that follow each other and were all told to come back."""
+    by_key: dict[bytes, list[Step]] = defaultdict(list)
+    for step in conduct.steps:
+        if step.part not in ("file", "stray"):
+            by_key[step.key].append(step)
+    for steps in by_key.values():
+        row: list[Again] = []
+        for index, step in enumerate(steps):
+            if step.nature != "later":
+                if row:
+                    yield row
+                row = []
+                continue
+            second = steps[index + 1] if index + 1 < len(steps) else None
+            pause = conduct.pace.seconds(step.exchange.at, second.exchange.at) if second is not None else 0.0
+            row.append(Again(step, second, _wait(conduct, step), pause))
+        if row:
+            yield row
+
+
+def _wait(conduct: Conduct, step: Step) -> float | None:
+    """Return the seconds that the answer's Retry-After asks for (RFC 9110, 10.2.3), None where it asks for none."""
+    text = (header(step.exchange, b"retry-after") or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        meant = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    meant = meant.replace(tzinfo=meant.tzinfo or UTC)
+    shown_ms = conduct.pace.client_ms(step.exchange.at)
+    return max((meant - datetime.fromtimestamp(shown_ms / 1000, UTC)).total_seconds() - DATE_SLACK_S, 0.0)
+
+
+def backs_off(conduct: Conduct) -> Look:
+    """Look at the pauses after 429 and 5xx that no Retry-After decides."""
+    reached, breaches = 0, []
+    for row in _rows(conduct):
+        own = [one for one in row if one.wait_s is None]
+        reached += len(own)
+        again = [one for one in own if one.second is not None]
+        quick = [one for one in again if one.pause_s < LEAST_S * SLACK]
+        if quick:
+            worst = min(quick, key=lambda one: one.pause_s)
+            breaches.append(_too_soon(conduct, worst, LEAST_S, len(quick)))
+        elif not _is_growing([one.pause_s for one in again]):
+            pauses = ", ".join(seconds_text(one.pause_s) for one in again[:8])
+            breaches.append(
+                Breach(
+                    sentence=(
+                        f"{request_text(again[0].first)} was refused {count_text(len(row), 'time')} in a row from"
+                        f" {when(conduct, row[0].first.exchange.at).removeprefix('at ')} on, and sent again after"
+                        f" {pauses}; expected: pauses that grow"
+                    ),
+                    exchanges=_ids(again),
+                )
+            )
+    return Look(reached=reached, breaches=breaches)
+
+
+def _is_growing(pauses: Sequence[float]) -> bool:
+    if len(pauses) < 3 or min(pauses) >= LONG_ENOUGH_S:
+        return True
+    return max(pauses[1:]) >= pauses[0] * GROWTH
+
+
+def _ids(row: Sequence[Again]) -> tuple[str, ...]:
+    """Return the exchanges of a row, each once."""
+    steps = [step for one in row for step in (one.first, one.second) if step is not None]
+    return tuple(dict.fromkeys(step.exchange.id for step in steps))[:8]
+
+
+def obeys_retry_after(conduct: Conduct) -> Look:
+    """Look at the pauses after answers that say how long to wait."""
+    reached, breaches = 0, []
+    for row in _rows(conduct):
+        for one in row:
+            if one.wait_s is None:
+                continue
+            reached += 1
+            if one.second is not None and one.pause_s < one.wait_s * SLACK:
+                breaches.append(_too_soon(conduct, one, one.wait_s, 1))
+    return Look(reached=reached, breaches=breaches)
+
+
+def _too_soon(conduct: Conduct, one: Again, least_s: float, times: int) -> Breach:
+    assert one.second is not None
+    told = header(one.first.exchange, b"retry-after")
+    said = f" and Retry-After: {told}" if told is not None else ""
+    often = f", {count_text(times, 'time')} so" if times > 1 else ""
+    return Breach(
+        sentence=(
+            f"{request_text(one.first)} was answered {one.first.exchange.status}{said}"
+            f" {when(conduct, one.first.exchange.at)} and sent again after {seconds_text(one.pause_s)}{often};"
+            f" expected: {seconds_text(least_s)} or more"
+        ),
+        exchanges=(one.first.exchange.id, one.second.exchange.id),
+    )
+
+
+# --- no use -----------------------------------------------------------------------------------------------
+
+
+def useless_retries(conduct: Conduct) -> Look:
+    """Look for requests that were sent again though they will never be taken."""
+    reached, breaches = 0, []
+    by_key: dict[bytes, list[Step]] = defaultdict(list)
+    for step in conduct.steps:
+        if step.part != "file":
+            by_key[step.key].append(step)
+    for steps in by_key.values():
+        reached += sum(step.nature == "never" for step in steps)
+        again = [pair for pair in pairwise(steps) if _is_useless(*pair)]
+        if (
+            again
+            and again[0][0].kind == "unauthorized"
+            and _credential(again[0][0]) != _credential(again[0][1])
+        ):
+            # Once with a new token is how an old one is replaced.
+            again = again[1:]
+        if not again:
+            continue
+        first, second = again[0]
+        breaches.append(
+            Breach(
+                sentence=(
+                    f"{request_text(first)} was refused for good ({first.exchange.status}, {first.kind})"
+                    f" {when(conduct, first.exchange.at)} and sent again unchanged"
+                    f" {count_text(len(again), 'time')}, first {when(conduct, second.exchange.at)};"
+                    " expected: not again"
+                ),
+                exchanges=(first.exchange.id, *(later.exchange.id for _, later in again[:3])),
+            )
+        )
+    return Look(reached=reached, breaches=breaches)
+
+
+def _is_useless(first: Step, second: Step) -> bool:
+    """Tell whether a request that follows one that was refused for good asks for the same, unchanged."""
+    if first.nature != "never" or first.refusal is None:
+        return False
+    unique = {one.pointer for one in first.operation.unique} if first.operation is not None else set()
+    is_about_name = first.kind == "conflict" or first.refusal.instance_location in unique
+    return not is_about_name or first.name == second.name
+
+
+def _credential(step: Step) -> tuple[bytes, ...]:
+    """Return the values of the headers that said who asks."""
+    names = (
+        {one.header.encode() for one in step.operation.credentials} if step.operation is not None else set()
+    )
+    return tuple(value for name, value in step.exchange.headers if name.lower() in names)
