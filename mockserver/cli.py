@@ -25,7 +25,7 @@ from validator.printing import is_coloured
 
 EXIT_BROKEN: Final = 2
 _TERMINAL_COMMANDS: Final = ("status", "tail", "forward")
-_OWN_COMMANDS: Final = ("scenarios",)
+_OWN_COMMANDS: Final = ("scenarios", "rehearse")
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
 
 
@@ -51,6 +51,10 @@ class LazyGroup(click.Group):
             from mockserver.atlas import scenarios
 
             return scenarios
+        if cmd_name == "rehearse":
+            from mockserver import rehearse
+
+            return rehearse.command
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(
@@ -80,6 +84,7 @@ def main() -> None:
     understudy tail                      what happens on it, as it happens
     understudy forward URL               its callbacks, brought to a program it cannot call
     understudy scenarios                 every failure that can be rehearsed, by name
+    understudy rehearse -- COMMAND       your client in every failure, and what it did
     understudy lint request.json ...     what is wrong with a request, before it is sent
     understudy explain RULE              one rule: what it says, where that is written, examples
     """

@@ -43,6 +43,14 @@ JOURNAL_ENTRIES: Final = 5_000
 
 JOURNAL_BYTES: Final = 256 * 1024 * 1024
 
+SPEED: Final = 60.0
+"""The provider's seconds in one of the client's, unless told otherwise."""
+
+SEED: Final = 1
+
+TIME_LIMIT_S: Final = 60.0
+"""Real seconds that one act may take, unless told otherwise."""
+
 CALLBACK_S: Final = 5.0
 """Seconds that a receiver may take."""
 
@@ -128,10 +136,10 @@ class Orders:
     laws: tuple[str, ...] | None = None
     providers: tuple[str, ...] = ()
     specs: tuple[str, ...] = ()
-    speed: float = 60.0
-    seed: int = 1
+    speed: float = SPEED
+    seed: int = SEED
     jobs: int = 8
-    time_limit: float = 60.0
+    time_limit: float = TIME_LIMIT_S
     is_fail_fast: bool = False
 
 

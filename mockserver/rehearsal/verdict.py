@@ -6,7 +6,7 @@ Pure: knows what was found, not how it is printed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -32,11 +32,16 @@ class Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What came of a rehearsal.  `played` are all acts that were wanted, those that were not played included."""
+    """What came of a rehearsal.
+
+    `played` are all acts that were wanted, those that were not played included; `beside` maps an act to the other one
+    that it has to be compared with to show what was found.
+    """
 
     orders: Orders
     played: tuple[Played, ...]
     laws: tuple[Law, ...]
+    beside: Mapping[str, str]
 
     @cached_property
     def table(self) -> Mapping[str, Mapping[str, Finding]]:
@@ -92,42 +97,52 @@ class Verdict:
 def verdict(orders: Orders, played: Sequence[Played]) -> Verdict:
     """Return the verdict on all acts, with what only two of them together show."""
     wanted = tuple(LAWS) if orders.laws is None else orders.laws
-    compared = tuple(_compared(played)) if TELLING in wanted else tuple(played)
+    same = _same_words(played) if TELLING in wanted else {}
     return Verdict(
-        orders=orders, played=compared, laws=tuple(law for name, law in LAWS.items() if name in wanted)
+        orders=orders,
+        played=tuple(_with(one, same[one.act.id]) if one.act.id in same else one for one in played),
+        laws=tuple(law for name, law in LAWS.items() if name in wanted),
+        beside={name: other.act.id for name, other in same.items() if other is not None},
     )
 
 
-def _compared(played: Sequence[Played]) -> Iterator[Played]:
-    """Yield the acts, those of failed jobs with what is wrong where a refused request ends in the same words."""
-    refused = [(_ending(one), one) for one in played if one.is_played and one.fate == "refused"]
-    for one in played:
-        if not one.is_played or one.fate != "failed" or not refused:
-            yield one
-            continue
-        same = next((other for ending, other in refused if ending == _ending(one)), None)
-        if same is None:
-            yield _with(one, Finding(law=TELLING, outcome="kept"))
-            continue
-        assert one.ended is not None
-        sentence = (
-            f"the client ended with {one.ended.code} and in the same words as in {same.act.id}, where the request was"
-            " refused and no job was made; expected another exit code or another message"
-        )
-        yield _with(one, Finding(law=TELLING, outcome="broken", breaches=(Breach(sentence=sentence),)))
+def _same_words(played: Sequence[Played]) -> dict[str, Played | None]:
+    """Return the acts in which the job failed, each with one in which it was refused and that ended the same way.
+
+    None where there is no such act; without acts in which it was refused there is nothing to compare with.
+    """
+    refused = [one for one in played if one.is_played and one.fate == "refused"]
+    if not refused:
+        return {}
+    return {
+        one.act.id: next((other for other in refused if _ending(other) == _ending(one)), None)
+        for one in played
+        if one.is_played and one.fate == "failed"
+    }
 
 
-def _with(played: Played, finding: Finding) -> Played:
-    """Return an act with a further finding about a law: a breach outweighs, what was not reached counts least."""
+def _with(played: Played, same: Played | None) -> Played:
+    """Return an act with what the comparison adds: a breach, or that the law was kept where it was not reached."""
     out = []
     for one in played.findings:
-        if one.law != finding.law:
+        if one.law != TELLING:
             out.append(one)
-        elif "broken" in (one.outcome, finding.outcome):
-            out.append(replace(one, outcome="broken", breaches=(*one.breaches, *finding.breaches)))
+        elif same is None:
+            is_open = one.outcome == "not-reached"
+            out.append(replace(one, outcome="kept", note="") if is_open else one)
         else:
-            out.append(replace(one, outcome="kept", note="") if finding.outcome == "kept" else one)
+            out.append(replace(one, outcome="broken", breaches=(*one.breaches, _breach(played, same))))
     return replace(played, findings=tuple(out))
+
+
+def _breach(played: Played, same: Played) -> Breach:
+    assert played.ended is not None
+    return Breach(
+        sentence=(
+            f"the client ended with {played.ended.code} and in the same words as in {same.act.id}, where the request"
+            " was refused and no job was made; expected: another exit code or another message"
+        )
+    )
 
 
 def _ending(played: Played) -> tuple[int, str]:
