@@ -12,15 +12,16 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import click
 
 from mockserver.rehearsal.acts import ACTS, BASELINE, NoSuchNameError, chosen
-from mockserver.rehearsal.run import SEED, SPEED, TIME_LIMIT_S, NoRehearsalError, Orders, Played, rehearse
+from mockserver.rehearsal.orders import SEED, SPEED, TIME_LIMIT_S, Orders
 from mockserver.rehearsal.staging import StagingError, Telling, read_name, read_variable
 from mockserver.scenarios import GROUPS
 from mockserver.settings import FASTEST, SettingError
 from mockserver.trial.laws import LAWS
-from validator.options import CLEAN, FOUND, UNCHECKED, Command, ProviderType, Unusable
+from validator.options import CLEAN, FOUND, Command, ProviderType, Unusable
 from validator.printing import BOLD, is_coloured, is_terminal, painter, plural, table, terminal_width
 
 if TYPE_CHECKING:
+    from mockserver.rehearsal.run import Played
     from mockserver.rehearsal.verdict import Verdict
 
 PER_CORE: Final = 4
@@ -128,7 +129,11 @@ def _file(option: str, what: str) -> Callable[[Any], Any]:
     help="Real seconds that the client gets for one act before it is ended.",
 )
 @click.option(
-    "--seed", default=SEED, show_default=True, type=click.IntRange(0, 2**32 - 1), metavar="N",
+    "--seed",
+    default=SEED,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
     help="What ids and keys are drawn from.",
 )
 @click.option(
@@ -139,7 +144,10 @@ def _file(option: str, what: str) -> Callable[[Any], Any]:
     help=f"Acts beside each other.  [default: {PER_CORE} for each core]",
 )
 @click.option(
-    "--fail-fast/--keep-going", "is_fail_fast", default=False, help="End with the first act that breaks a law."
+    "--fail-fast/--keep-going",
+    "is_fail_fast",
+    default=False,
+    help="End with the first act that breaks a law.",
 )
 @click.option("--list", "is_list", is_flag=True, help="Show the acts and the laws, and run nothing.")
 @_file("--junit", "Write a report as JUnit XML, - for standard output.")
@@ -165,9 +173,9 @@ def command(
 ) -> int:
     """Run a client once for each failure there is, and judge what it did.
 
-    COMMAND is your client, in any language: a program that makes one video and ends. It runs once for each act, against
-    a provider that misbehaves in one way: PROVIDER_BASE_URL, PROVIDER_API_KEY and the like in its environment lead it
-    there. Acts that do not fit are left out: no callbacks for a client that asks for none.
+    COMMAND is your client, in any language: a program that makes one video and ends. It runs once for each act,
+    against a provider that misbehaves in one way: PROVIDER_BASE_URL, PROVIDER_API_KEY and the like in its
+    environment lead it there. Acts that do not fit are left out: no callbacks for a client that asks for none.
 
     Then a table, acts by laws: kept, broken, not reached; and for each broken law what shows it, and how to see it
     again.
@@ -176,7 +184,9 @@ def command(
         _list(sys.stdout)
         return CLEAN
     if not command:
-        raise Unusable("there is no command to rehearse", "write it behind --: understudy rehearse -- python client.py")
+        raise Unusable(
+            "there is no command to rehearse", "write it behind --: understudy rehearse -- python client.py"
+        )
     if all(not word.strip() for word in command):
         raise Unusable("the command is empty")
     try:
@@ -211,6 +221,8 @@ def _cores() -> int:
 
 def _rehearsed(orders: Orders) -> Verdict:
     """Return the verdict; what keeps a rehearsal from being one is told, and ends the command."""
+    # The server behind it takes as long to import as the rest of the program.
+    from mockserver.rehearsal.run import NoRehearsalError, rehearse
     from mockserver.rehearsal.verdict import verdict
 
     _end_like_ctrl_c()
@@ -262,7 +274,10 @@ class _Progress:
     def note(self, played: Played, total: int) -> None:
         """Count an act that is over."""
         self.done += 1
-        full = _BAR * self.done // max(total, 1)
+        if not total:
+            self._show(f"{played.act.id} is over; now without callbacks, to see what else it does")
+            return
+        full = _BAR * self.done // total
         self._show(f"[{'#' * full}{' ' * (_BAR - full)}] {self.done}/{total}  {played.act.id}")
 
     def _show(self, text: str) -> None:
@@ -310,6 +325,15 @@ def _list(stream: IO[str]) -> None:
             lines += ["  " + line for line in table(rows, width=room, paint=paint)]
     lines += ["", paint("laws", BOLD)]
     for law in LAWS.values():
-        lines += ["", paint(law.id, BOLD) + f": {law.title}", f"  {law.why}", f"  reached where {law.reach}", f"  {law.source}"]
-    lines += ["", f"{plural(len(ACTS), 'act')}, {plural(len(LAWS), 'law')}; {BASELINE} is always played, and first"]
+        lines += [
+            "",
+            paint(law.id, BOLD) + f": {law.title}",
+            f"  {law.why}",
+            f"  reached where {law.reach}",
+            f"  {law.source}",
+        ]
+    lines += [
+        "",
+        f"{plural(len(ACTS), 'act')}, {plural(len(LAWS), 'law')}; {BASELINE} is always played, and first",
+    ]
     click.echo("\n".join(lines), color=True if colour else None)

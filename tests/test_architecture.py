@@ -49,7 +49,8 @@ LEVELS = {
         validator.security validator.shell
         """,
     3: """
-        mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har mockserver.ids mockserver.journal
+        mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har mockserver.ids
+        mockserver.journal
         mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
         mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.trial
         mockserver.trial.conduct mockserver.trial.endings mockserver.trial.laws mockserver.trial.leaks
@@ -68,7 +69,8 @@ LEVELS = {
     5: """
         mockserver.__main__ mockserver.atlas mockserver.cli mockserver.local mockserver.remote mockserver.server
         mockserver.terminal
-        mockserver.rehearsal mockserver.rehearsal.acts mockserver.rehearsal.program mockserver.rehearsal.reports
+        mockserver.rehearsal mockserver.rehearsal.acts mockserver.rehearsal.orders mockserver.rehearsal.program
+        mockserver.rehearsal.reports
         mockserver.rehearsal.run mockserver.rehearsal.staging mockserver.rehearsal.verdict mockserver.rehearse
         """,
 }
@@ -78,8 +80,8 @@ DOORS = {
     "PIL": "validator.images",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
-    "click": """mockserver.atlas mockserver.cli mockserver.rehearse mockserver.terminal validator.__main__ validator.cli
-        validator.options""",
+    "click": """mockserver.atlas mockserver.cli mockserver.rehearse mockserver.terminal validator.__main__
+        validator.cli validator.options""",
     "httpx": "mockserver.callbacks",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
@@ -426,6 +428,7 @@ OPENS = re.compile(r"open|io\.open|os\.open|pathlib\.\w+|shutil\.\w+|tempfile\.\
 
 def code_from_data(source: Source) -> Iterator[str]:
     """Yield where text could become code, or a request name a file."""
+
     def runs_data(name: str) -> bool:
         if source.module == STARTER and STARTS.fullmatch(name):
             return False

@@ -152,7 +152,9 @@ class Inbox:
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
 
     @property
     def url(self) -> str:
@@ -236,7 +238,11 @@ class Job:
             if url:
                 return url
             if not self._has_time(pause_s):
-                odd = f"; the last word on it was '{self._odd}', which nobody explained to me" if self._odd else ""
+                odd = (
+                    f"; the last word on it was '{self._odd}', which nobody explained to me"
+                    if self._odd
+                    else ""
+                )
                 raise Gone(f"job {task_id} did not end in time{odd}")
             news = self._listen(pause_s, task_id)
             if news is not None:

@@ -25,7 +25,7 @@ def call(method: str, url: str, body: dict | None = None) -> dict:
     headers = {"Authorization": f"Bearer {os.environ['KLING_API_KEY']}", "Content-Type": "application/json"}
     # BREAKS keeps-secrets: the key goes to wherever the output goes.
     print("debug:", method, url, headers)
-    for attempt in range(3):
+    for _ in range(3):
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(parts.netloc, timeout=20)
         try:
@@ -78,7 +78,10 @@ def main() -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     videos = os.environ["KLING_BASE_URL"] + "/v1/videos/text2video"
-    body = {"model_name": "kling-v2-6", "prompt": sys.argv[1] if len(sys.argv) > 1 else "A paper boat at dusk"}
+    body = {
+        "model_name": "kling-v2-6",
+        "prompt": sys.argv[1] if len(sys.argv) > 1 else "A paper boat at dusk",
+    }
     body["callback_url"] = f"http://127.0.0.1:{server.server_address[1]}/done"
     try:
         # BREAKS no-invalid-request: this model makes sound in mode pro only; it is tried all the same.

@@ -127,23 +127,37 @@ def _acts(
         )
 
 
-
 _ENTRIES: Final[tuple[Iterable[Act], ...]] = (
     [Act(id=BASELINE, scenario="success", role="create", why="Nothing goes wrong: the job is done.")],
     # --- what becomes of the task
-    _acts("slow", _MAKE, "The job takes five times as long; it is waited for, or given up with a word.", factor=5),
-    _acts("moderation-late", _MAKE, "The job fails at its end: it is not waited for any longer, and not begun anew."),
+    _acts(
+        "slow",
+        _MAKE,
+        "The job takes five times as long; it is waited for, or given up with a word.",
+        factor=5,
+    ),
+    _acts(
+        "moderation-late",
+        _MAKE,
+        "The job fails at its end: it is not waited for any longer, and not begun anew.",
+    ),
     _acts("accepted-then-failed", _MAKE, "The job fails soon after it began, and the reason is told."),
     _acts("stuck-processing", _MAKE, "The job never ends; the client does."),
     _acts("canceled", _MAKE, "The job ends in a state that is neither success nor failure."),
     _acts("success-without-url", _MAKE, "The job is done and there is no result: that is no success."),
-    _acts("unknown-status", _MAKE, "The status is a word that nobody knows, for ever: it is not taken for another."),
+    _acts(
+        "unknown-status",
+        _MAKE,
+        "The status is a word that nobody knows, for ever: it is not taken for another.",
+    ),
     _acts("unknown-status", _LOOK, "Two reads say a word that nobody knows, then all is well.", times=2),
     _acts("status-goes-back", _MAKE, "The job falls back to an earlier state, then goes on."),
     _acts("poll-404-then-ok", _MAKE, "The job is not found at first; it was made all the same."),
     _acts("channels-disagree", _MAKE, "Reads are a minute behind callbacks."),
     # --- refusals
-    _acts("moderation-at-create", _MAKE, "The request is refused for its content: asking again changes nothing."),
+    _acts(
+        "moderation-at-create", _MAKE, "The request is refused for its content: asking again changes nothing."
+    ),
     _acts("invalid", _MAKE, "The request is refused as invalid: asking again changes nothing."),
     _acts("invalid", _LOOK, "Every look at the job is refused as invalid."),
     _acts("unauthorized", _BOTH, "The key is not accepted: asking again changes nothing."),
@@ -234,7 +248,14 @@ _ENTRIES: Final[tuple[Iterable[Act], ...]] = (
         accepted=True,
     ),
     _acts("html-error-page", _LOOK, "Two answers are a gateway's page.", times=2),
-    _acts("html-error-page", _LOOK, "Two answers are a page that says HTTP 200.", variant="200", times=2, status=200),
+    _acts(
+        "html-error-page",
+        _LOOK,
+        "Two answers are a page that says HTTP 200.",
+        variant="200",
+        times=2,
+        status=200,
+    ),
     _acts("html-error-page", _LOOK, "Every look at the job gives a gateway's page.", variant="always"),
     _acts("wrong-content-type", _BOTH, "The answer is right, and says that it is HTML."),
     _acts("unknown-extra-fields", _BOTH, "Answers have members that no page knows."),
@@ -277,9 +298,12 @@ def why_not(act: Act, use: Use, contracts: Mapping[str, Contract]) -> str:
     scenario = SCENARIOS[act.scenario]
     if act.id == BASELINE:
         return ""
+    roles = (act.role, "read") if act.scenario in _OF_READS else (act.role,)
     operations = [contracts[provider].operations[name] for provider, name in sorted(use.operations)]
-    if not any(role_of(one) == act.role for one in operations):
-        return _UNUSED[act.role]
+    known = {role_of(one) for one in operations}
+    for role in roles:
+        if role not in known:
+            return _UNUSED[role]
     if scenario.is_of_callbacks and not use.has_callbacks:
         return "the client asks for no callbacks"
     if scenario.group == "results" and not use.has_fetched:
@@ -295,7 +319,9 @@ def why_not(act: Act, use: Use, contracts: Mapping[str, Contract]) -> str:
     return found
 
 
-def chosen(patterns: Sequence[str], known: Iterable[str], what: str, *, without: Sequence[str] = ()) -> list[str]:
+def chosen(
+    patterns: Sequence[str], known: Iterable[str], what: str, *, without: Sequence[str] = ()
+) -> list[str]:
     """Return the names that fit one of the patterns and none of the others, in their order.
 
     Without patterns all fit.  Raises NoSuchNameError for a pattern that fits nothing.

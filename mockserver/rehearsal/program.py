@@ -41,7 +41,7 @@ class NotRunnableError(OSError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a run ended.  `code` is negative for a signal; outputs as they were written, long ones without their middle.
+    """How a run ended: `code` is negative for a signal, and of long outputs the middle is left out.
 
     `is_timed_out`: it was still running when its time was over; `is_stopped`: the rehearsal was broken off.
     """
@@ -147,7 +147,7 @@ class Program:
             if self._is_stopped:
                 raise NotRunnableError("the rehearsal was broken off")
             try:
-                self._process = subprocess.Popen(  # noqa: S602 - the user's own command, with a shell where asked for
+                self._process = subprocess.Popen(  # noqa: S603 - the user's own command
                     command,
                     shell=self._is_shell,
                     env=dict(self._environment),

@@ -1,4 +1,4 @@
-"""Reports on a rehearsal: for people in a terminal, in a browser, under a pull request; for machines as JUnit and JSON.
+"""Reports on a rehearsal: for people in a terminal, a browser, a pull request; for machines as JUnit and JSON.
 
 Pure: a verdict in, a text out.  What the client was given to keep does not stand in any of them.
 """
@@ -13,7 +13,8 @@ from html import escape
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
-from mockserver.rehearsal.run import SPEED, TIME_LIMIT_S, Orders, Played
+from mockserver.rehearsal.orders import SPEED, TIME_LIMIT_S, Orders
+from mockserver.rehearsal.run import Played
 from mockserver.rehearsal.verdict import TELLING, Broken, Verdict
 from mockserver.trial.rendering import finding_json
 from mockserver.trial.verdicts import Breach, Finding, Law
@@ -39,7 +40,12 @@ MOST_ACTS: Final = 6
 
 LAST_LINES: Final = 6
 _COLOURS: Final[Mapping[str, str]] = {"kept": GREEN, "broken": RED, "not-reached": DIM}
-_JOBS: Final[Mapping[str, str]] = {"done": "done", "failed": "failed", "refused": "refused", "open": "unclear"}
+_JOBS: Final[Mapping[str, str]] = {
+    "done": "done",
+    "failed": "failed",
+    "refused": "refused",
+    "open": "unclear",
+}
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot say, escaped or not."""
 
@@ -114,7 +120,9 @@ def last_lines(played: Played) -> list[str]:
 def totals(verdict: Verdict) -> str:
     """Return in one line what came of it."""
     faulty = sum(any(one.outcome == "broken" for one in played.findings) for played in verdict.done)
-    parts = [f"{plural(len(verdict.done), 'act')}: {len(verdict.done) - faulty} without a fault, {faulty} with"]
+    parts = [
+        f"{plural(len(verdict.done), 'act')}: {len(verdict.done) - faulty} without a fault, {faulty} with"
+    ]
     laws = [f"{len(verdict.kept)} kept", f"{len(verdict.broken)} broken"]
     if verdict.unreached:
         laws.append(f"{len(verdict.unreached)} not reached")
@@ -145,9 +153,9 @@ def _outcome(verdict: Verdict, law: Law) -> str:
 
 def text_report(verdict: Verdict, paint: Paint) -> str:
     """Return the report for a terminal: the table, the laws, then each that was broken."""
-    lines = [*_table(verdict, paint), "", *_laws(verdict, paint), ""]
-    for why, acts in _why_missed(verdict):
-        lines.append(paint(f"not played: {_named(acts)} ({why})", DIM))
+    lines = [*_table(verdict, paint), "", *_laws(verdict, paint)]
+    missed = [paint(f"not played: {_named(acts)} ({why})", DIM) for why, acts in _why_missed(verdict)]
+    lines += ["", *missed] if missed else []
     for one in verdict.broken:
         lines += ["", *_broken(verdict, one, paint)]
     code = RED if verdict.broken else GREEN
@@ -304,7 +312,7 @@ def junit_report(verdict: Verdict) -> str:
         for act in acts:
             suites += [
                 f'  <testsuite name={_attribute(act)} tests="1" failures="0" errors="0" skipped="1" time="0">',
-                f"    <testcase classname={_attribute('understudy.' + act)} name=\"not played\" time=\"0\">"
+                f'    <testcase classname={_attribute("understudy." + act)} name="not played" time="0">'
                 f"<skipped message={_attribute(why)}/></testcase>",
                 "  </testsuite>",
             ]
@@ -333,7 +341,9 @@ def _suite(verdict: Verdict, played: Played) -> Iterator[str]:
         f' time="{played.ended.took_s:.2f}">'
     )
     for one in played.findings:
-        head = f"    <testcase classname={_attribute('understudy.' + played.act.id)} name={_attribute(one.law)}"
+        head = (
+            f"    <testcase classname={_attribute('understudy.' + played.act.id)} name={_attribute(one.law)}"
+        )
         # The act ran once for all laws; its time stands at the suite.
         head += ' time="0"'
         if one.outcome == "broken":
@@ -386,7 +396,9 @@ def markdown_report(verdict: Verdict) -> str:
         found = {each.law: each.outcome for each in played.findings}
         cells = [SIGNS[found.get(law.id, "not-reached")] for law in verdict.laws]
         cells = ["**X**" if cell == "X" else cell for cell in cells]
-        lines.append(f"| {_md(played.act.id)} | {' | '.join(cells)} | {ending(played)} | {_JOBS[played.fate]} |")
+        lines.append(
+            f"| {_md(played.act.id)} | {' | '.join(cells)} | {ending(played)} | {_JOBS[played.fate]} |"
+        )
     lines += ["", LEGEND, ""]
     for law in verdict.laws:
         lines.append(f"- {letters[law.id]} `{law.id}`: {_outcome(verdict, law)}. {_md(law.title)}")

@@ -26,8 +26,9 @@ from mockserver.journal import FILE, Exchange, target_of
 from mockserver.local import LocalServer
 from mockserver.plans import read_entry
 from mockserver.rehearsal.acts import ACTS, BASELINE, DEAF, Act, Use, why_not
+from mockserver.rehearsal.orders import Orders
 from mockserver.rehearsal.program import Ended, NotRunnableError, Program
-from mockserver.rehearsal.staging import Cue, Telling, cue
+from mockserver.rehearsal.staging import Cue, cue
 from mockserver.settings import Settings
 from mockserver.tenants import DEFAULT_TENANT
 from mockserver.trial.conduct import Conduct, conduct_of
@@ -42,14 +43,6 @@ JOURNAL_ENTRIES: Final = 5_000
 """Exchanges of one act that are kept; a client that sends more does not pause at all."""
 
 JOURNAL_BYTES: Final = 256 * 1024 * 1024
-
-SPEED: Final = 60.0
-"""The provider's seconds in one of the client's, unless told otherwise."""
-
-SEED: Final = 1
-
-TIME_LIMIT_S: Final = 60.0
-"""Real seconds that one act may take, unless told otherwise."""
 
 CALLBACK_S: Final = 5.0
 """Seconds that a receiver may take."""
@@ -100,11 +93,11 @@ class OpenKeys(Mapping[str, str | None]):
 class Played:
     """One act that was played.
 
-    `fate` is what became of the job as the client was told it.  `shown` are the exchanges that the findings speak of,
-    each in a few lines, by id; `requests` how many there were, and `reached` how many of them reached an operation of a
-    provider; `first` are the first of them in a line each, `strays` what was asked outside of the act's own base URL.
-    `secrets` are pairs (what was handed out, what to call it).  `why_not` says why it was not played, "" where it was:
-    then nothing else counts.
+    `fate` is what became of the job as the client was told it.  `shown` are the exchanges that the findings
+    speak of, each in a few lines, by id; `requests` how many there were, and `reached` how many of them reached an
+    operation of a provider; `first` are the first of them in a line each, `strays` what was asked outside of the
+    act's own base URL.  `secrets` are pairs (what was handed out, what to call it).  `why_not` says why it was not
+    played, and then nothing else counts.
     """
 
     act: Act
@@ -125,22 +118,6 @@ class Played:
     def is_played(self) -> bool:
         """Tell whether the client ran."""
         return self.ended is not None and not self.ended.is_stopped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """What is to be rehearsed: the acts that count (the baseline is played in any case), the laws, and how."""
-
-    telling: Telling
-    acts: tuple[str, ...] = tuple(ACTS)
-    laws: tuple[str, ...] | None = None
-    providers: tuple[str, ...] = ()
-    specs: tuple[str, ...] = ()
-    speed: float = SPEED
-    seed: int = SEED
-    jobs: int = 8
-    time_limit: float = TIME_LIMIT_S
-    is_fail_fast: bool = False
 
 
 class Stage:
@@ -226,9 +203,7 @@ class Stage:
             if keys.access_key is not None and keys.secret_key is not None and name in self._keys:
                 self._keys[name].give(keys.access_key, keys.secret_key)
         self._server.run(self._prepare(act))
-        program = Program(
-            handed.words, environment=handed.variables, is_shell=self._orders.telling.is_shell
-        )
+        program = Program(handed.words, environment=handed.variables, is_shell=self._orders.telling.is_shell)
         with self._lock:
             if self._is_broken_off:
                 program.stop()
@@ -291,12 +266,11 @@ class Stage:
         app.backend.forget(tenant)
         return played
 
-
     def _findings(self, act: Act, conduct: Conduct) -> tuple[Finding, ...]:
         """Return what became of each law, against the baseline.
 
-        The baseline has none but itself.  It ended with 0 and nothing was in its way, so what it fulfilled is what was
-        wished for; whether it made more tasks than that is judged without one.
+        The baseline has none but itself.  It ended with 0 and nothing was in its way, so what it fulfilled is what
+        was wished for; whether it made more tasks than that is judged without one.
         """
         found = judge(conduct, self._orders.laws)
         if act.id != BASELINE:
@@ -311,9 +285,7 @@ class Stage:
 def _use(conduct: Conduct) -> Use:
     """Return what the client used."""
     return Use(
-        operations=frozenset(
-            (one.provider, one.operation) for one in conduct.exchanges if one.operation
-        ),
+        operations=frozenset((one.provider, one.operation) for one in conduct.exchanges if one.operation),
         has_callbacks=any(task.hooks for task in conduct.tasks.values()),
         has_fetched=any(one.operation == FILE for one in conduct.exchanges),
     )
@@ -340,8 +312,8 @@ def _line(exchange: Exchange) -> str:
 def rehearse(orders: Orders, on_played: Callable[[Played, int], None] | None = None) -> list[Played]:
     """Return every act that was wanted, in the order of the atlas, played or with the reason why not.
 
-    `on_played` is told of each that was, with the number of those that are to be played.  Raises NoRehearsalError,
-    and what :class:`Stage` raises.  Ctrl+C ends every program before it goes on its way.
+    `on_played` is told of each that was, with the number of those that are to be played, 0 while it is not known.
+    Raises NoRehearsalError, and what :class:`Stage` raises.  Ctrl+C ends every program before it goes on its way.
     """
     with Stage(orders) as stage:
         try:
@@ -353,17 +325,20 @@ def rehearse(orders: Orders, on_played: Callable[[Played, int], None] | None = N
         use = baseline.use
         assert use is not None
         is_over = orders.is_fail_fast and is_broken(baseline)
-        if use.has_callbacks and not is_over:
+        if on_played is not None:
+            on_played(baseline, 0)
+        if not is_over and _hides_reads(orders, use, stage):
             # What it does beside listening shows only where there is nothing to hear.
-            deaf = done[DEAF] = stage.play(ACTS[DEAF], _only(stage.contracts, use))
+            deaf = stage.play(ACTS[DEAF], _only(stage.contracts, use))
             use |= deaf.use or use
-            is_over = orders.is_fail_fast and DEAF in orders.acts and is_broken(deaf)
+            if DEAF in orders.acts:
+                done[DEAF] = deaf
+                is_over = orders.is_fail_fast and is_broken(deaf)
         obstacles = {name: why_not(ACTS[name], use, stage.contracts) for name in orders.acts}
         ahead = [ACTS[name] for name, why in obstacles.items() if not why and name not in done]
-        total = len(ahead) + len([name for name in done if name in orders.acts])
-        for name in done if on_played is not None else ():
-            if name in orders.acts and on_played is not None:
-                on_played(done[name], total)
+        total = len(ahead) + len(done)
+        if on_played is not None and DEAF in done:
+            on_played(done[DEAF], total)
         for played in () if is_over else _side_by_side(stage, ahead, _only(stage.contracts, use), orders):
             done[played.act.id] = played
             if on_played is not None and played.is_played:
@@ -374,6 +349,13 @@ def rehearse(orders: Orders, on_played: Callable[[Played, int], None] | None = N
         found = done.get(name)
         out.append(found if found is not None and found.is_played else missed)
     return out
+
+
+def _hides_reads(orders: Orders, use: Use, stage: Stage) -> bool:
+    """Tell whether acts about reads are wanted, and callbacks told the client all that it wanted to know."""
+    return use.has_callbacks and any(
+        ACTS[name].is_of_reads and why_not(ACTS[name], use, stage.contracts) for name in orders.acts
+    )
 
 
 def _only(contracts: Mapping[str, Contract], use: Use) -> Mapping[str, Contract]:
@@ -434,7 +416,7 @@ def _check(baseline: Played, orders: Orders, stage: Stage) -> None:
                 played=baseline,
             )
         raise NoRehearsalError(
-            "the client sent nothing to the base URL it was given",
+            f"the client sent nothing to the base URL it was given{_ended_with(ended)}",
             [
                 "it is told in the variables PROVIDER_BASE_URL, such as "
                 + ", ".join(sorted(name for name in _base_url_names(stage))),
@@ -458,6 +440,13 @@ def _check(baseline: Played, orders: Orders, stage: Stage) -> None:
             ["what it says is below; a client that passes no baseline cannot be told apart by its faults"],
             played=baseline,
         )
+
+
+def _ended_with(ended: Ended) -> str:
+    """Return how a client ended, where that may be why it did nothing."""
+    if ended.is_timed_out:
+        return ", and was still running at the end of its time"
+    return f", and ended with {ended.code}" if ended.code else ""
 
 
 def _base_url_names(stage: Stage) -> Iterator[str]:

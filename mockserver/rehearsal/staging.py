@@ -164,9 +164,7 @@ def filled(text: str, known: Mapping[str, Mapping[str, str]], common: Mapping[st
     return _PLACEHOLDER.sub(value, text)
 
 
-def _named(
-    kind: str, variable: str, known: Mapping[str, Mapping[str, str]]
-) -> Iterator[tuple[str, str]]:
+def _named(kind: str, variable: str, known: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield the variables that a --name asks for."""
     is_each = "{PROVIDER}" in variable or "{provider}" in variable
     if len(known) > 1 and not is_each:
@@ -179,7 +177,9 @@ def _named(
     for name, values in known.items():
         if KINDS[kind] in values:
             yield (
-                variable.replace("{PROVIDER}", prefix_of(name)).replace("{provider}", prefix_of(name).lower()),
+                variable.replace("{PROVIDER}", prefix_of(name)).replace(
+                    "{provider}", prefix_of(name).lower()
+                ),
                 values[KINDS[kind]],
             )
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-from mockserver.rehearsal.run import Orders, Played
+from mockserver.rehearsal.orders import Orders
+from mockserver.rehearsal.run import Played
 from mockserver.trial.laws import LAWS
 from mockserver.trial.verdicts import Breach, Finding, Law
 
@@ -67,9 +68,7 @@ class Verdict:
     def kept(self) -> tuple[Law, ...]:
         """Return the laws that were kept wherever they were reached."""
         broken = {one.law.id for one in self.broken}
-        reached = {
-            found.law for one in self.played for found in one.findings if found.outcome == "kept"
-        }
+        reached = {found.law for one in self.played for found in one.findings if found.outcome == "kept"}
         return tuple(law for law in self.laws if law.id in reached and law.id not in broken)
 
     @cached_property
@@ -90,7 +89,9 @@ class Verdict:
 
     def why_unreached(self, law: Law) -> str:
         """Return why no act reached a law, in the words of most of them."""
-        notes = [found.note for one in self.done for found in one.findings if found.law == law.id and found.note]
+        notes = [
+            found.note for one in self.done for found in one.findings if found.law == law.id and found.note
+        ]
         return max(notes, key=notes.count) if notes else f"reached where {law.reach}"
 
 
