@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mockserver.settings import WELL_KNOWN_SECRET
 from validator.contract.model import Contract, Credential, Signature
+from validator.security import takes_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ def keys_of(contract: Contract, name: str, *, webhook_secret: str | None = None)
     for credential in credentials_of(contract):
         form = credential.jwt
         key = f"understudy-{drawn[:40]}"
-        if form is None or (form.opaque is not None and re.search(form.opaque, key)):
+        if takes_key(credential, key):
             api_key = key
         if form is not None:
             access_key = f"understudy-{drawn[40:56]}"

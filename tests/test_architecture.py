@@ -50,9 +50,8 @@ LEVELS = {
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har mockserver.ids
-        mockserver.journal
-        mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers mockserver.scenarios
-        mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.trial
+        mockserver.journal mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers
+        mockserver.scenarios mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.trial
         mockserver.trial.conduct mockserver.trial.endings mockserver.trial.laws mockserver.trial.leaks
         mockserver.trial.news mockserver.trial.polls mockserver.trial.rendering mockserver.trial.results
         mockserver.trial.retries mockserver.trial.spending mockserver.trial.steps mockserver.trial.verdicts
@@ -67,11 +66,13 @@ LEVELS = {
         mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
         """,
     5: """
-        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.local mockserver.remote mockserver.server
-        mockserver.terminal
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.inbox mockserver.inprocess mockserver.local
+        mockserver.pytest_plugin mockserver.records mockserver.remote mockserver.server
+        mockserver.stage mockserver.steering mockserver.story mockserver.terminal mockserver.transport
+        mockserver.world mockserver.worldclock
         mockserver.rehearsal mockserver.rehearsal.acts mockserver.rehearsal.orders mockserver.rehearsal.program
-        mockserver.rehearsal.reports
-        mockserver.rehearsal.run mockserver.rehearsal.staging mockserver.rehearsal.verdict mockserver.rehearse
+        mockserver.rehearsal.reports mockserver.rehearsal.run mockserver.rehearsal.staging
+        mockserver.rehearsal.verdict mockserver.rehearse
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
@@ -82,13 +83,15 @@ DOORS = {
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
     "click": """mockserver.atlas mockserver.cli mockserver.rehearse mockserver.terminal validator.__main__
         validator.cli validator.options""",
-    "httpx": "mockserver.callbacks",
+    # Deliveries go out through it; the transport is a part that its users plug into it.
+    "httpx": "mockserver.callbacks mockserver.transport",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
     "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine
         validator.contract.model validator.contract.schemas""",
     "jsonschema_specifications": "validator.contract.reference",
     "jwt": "validator.security",
+    "pytest": "mockserver.pytest_plugin",
     "referencing": "validator.contract.reference",
     "standardwebhooks": "mockserver.callbacks",
     "starlette": " ".join(module for module in LEVEL_OF if module.startswith("mockserver.admin")),

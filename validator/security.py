@@ -195,3 +195,25 @@ def _is_signed(token: str, secret: str, form: JwtForm) -> bool:
         except jwt.InvalidTokenError:
             return False
     return True
+
+
+def takes_key(credential: Credential, key: str) -> bool:
+    """Tell whether a key as it is has the form of a credential."""
+    form = credential.jwt
+    if form is not None and (form.opaque is None or not re.search(form.opaque, key)):
+        return False
+    return _KEY.fullmatch(key) is not None
+
+
+def make_token(form: JwtForm, account: str, secret: str, *, now: float, lifetime_s: float) -> str:
+    """Return a token in the provider's form that holds from a few seconds before `now` (seconds since the epoch)."""
+    import jwt
+
+    issued = int(now)
+    claims: dict[str, Any] = {"nbf": issued - 5, "exp": issued + int(lifetime_s), form.account: account}
+    if "iat" in form.claims:
+        claims["iat"] = issued
+    with warnings.catch_warnings():
+        # The library advises longer keys; a configured secret is as long as it is.
+        warnings.simplefilter("ignore")
+        return jwt.encode(claims, secret, algorithm=form.algorithms[0])

@@ -67,7 +67,7 @@ class _Listener:
 
     def _read(self) -> None:
         stream: Any = self._stream
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError), stream:
             while part := stream.read1(65_536):
                 room = MOST_OUTPUT - len(self._head)
                 self._head += part[:room]
@@ -80,8 +80,6 @@ class _Listener:
     def done(self) -> bytes:
         """Return what was written; what a stranger who holds the pipe may still write is not waited for."""
         self._thread.join(DRAIN_S)
-        if not self._thread.is_alive():
-            self._stream.close()
         note = f"\n... {self._left_out:,} bytes left out ...\n".encode() if self._left_out else b""
         return bytes(self._head) + note + bytes(self._tail)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal
+from urllib.parse import unquote
 
 from mockserver import scenarios
 from mockserver.deliveries import Attempt, Delivery
@@ -27,6 +28,7 @@ FRESH_S: Final = 300.0
 """Seconds by which a signed time may be off; after Standard Webhooks, whose libraries take no more."""
 
 _SAID: Final = re.compile(r"the receiver said (\d{3})")
+_PARTS: Final = re.compile(r"[/?&=]")
 _SIGNATURE: Final = "webhook-signature"
 _TIMESTAMP: Final = "webhook-timestamp"
 
@@ -184,6 +186,16 @@ class Conduct:
             if step.wish:
                 out[step.wish].append(step)
         return {wish: tuple(steps) for wish, steps in out.items()}
+
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """Return the parts of the addresses of all reads: what they asked for is among them."""
+        found = (step.exchange for step in self.steps if step.part == "read")
+        return frozenset(
+            unquote(part)
+            for exchange in found
+            for part in _PARTS.split((exchange.path + b"&" + exchange.query).decode("latin-1"))
+        )
 
     def has_result(self, task: str) -> bool:
         """Tell whether the client was told where the result of a task is."""

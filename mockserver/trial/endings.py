@@ -147,7 +147,7 @@ def tells_failed_from_refused(conduct: Conduct) -> Look:
     program = conduct.program
     assert program is not None
     failures = [*_failures(conduct)] if _is_short_of(conduct) else []
-    if not failures or not program.has_ended or program.exit_code == 0:
+    if not failures or not program.has_ended or program.exit_code == 0 or silence(program):
         return Look(reached=0)
     output = _flat(program.output[-_LONGEST_OUTPUT:])
     reached, breaches = 0, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mockserver.tasks import Task, state_at
 from mockserver.trial.conduct import Conduct
+from mockserver.trial.steps import Told
 from mockserver.trial.verdicts import Breach, Look
 from mockserver.trial.words import count_text, when
 
@@ -22,9 +23,9 @@ def fetches_before_expiry(conduct: Conduct) -> Look:
     reached, breaches = 0, []
     for name, task in conduct.tasks.items():
         expires = _expires(conduct, task)
-        if expires is None or not conduct.has_result(name):
+        told = next((one for one in conduct.told.get(name, ()) if _counts(conduct, one)), None)
+        if expires is None or told is None:
             continue
-        told = next(one for one in conduct.told[name] if one.is_result)
         fetches = conduct.fetches.get(name, ())
         if any(step.nature == "ok" for step in fetches):
             reached += 1
@@ -55,6 +56,14 @@ def fetches_before_expiry(conduct: Conduct) -> Look:
             )
         )
     return Look(reached=reached, breaches=breaches)
+
+
+def _counts(conduct: Conduct, told: Told) -> bool:
+    """Tell whether the client has to fetch what it was told of.
+
+    A callback alone is enough for a client that reads nothing: others may take it for a hint, and read what is true.
+    """
+    return told.is_result and (told.by != "callback" or told.task not in conduct.asked)
 
 
 def notices_broken_results(conduct: Conduct) -> Look:

@@ -119,7 +119,8 @@ def backs_off(conduct: Conduct) -> Look:
     """Look at the pauses after 429 and 5xx that no Retry-After decides."""
     reached, breaches = 0, []
     for row in _rows(conduct):
-        own = [one for one in row if one.wait_s is None]
+        # An error that comes with 200 asks for nothing that all clients know.
+        own = [one for one in row if one.wait_s is None and one.first.exchange.status >= 400]
         reached += len(own)
         again = [one for one in own if one.second is not None]
         quick = [one for one in again if one.pause_s < LEAST_S * SLACK]

@@ -129,7 +129,8 @@ def _step(exchange: Exchange, tasks: Mapping[str, Task], contracts: Mapping[str,
     part = _part(exchange, operation)
     met = _met(exchange)
     refusal = _refusal(exchange)
-    nature = _nature(exchange, part, met, refusal)
+    kinds = frozenset(one.when.kind for one in contract.cases) if contract is not None else frozenset()
+    nature = _nature(exchange, part, met, refusal, kinds)
     wish, name = _wish(exchange, operation) if part == "create" else (b"", b"")
     told: tuple[Told, ...] = ()
     if nature == "ok" and contract is not None:
@@ -199,22 +200,31 @@ def _is_asked(exchange: Exchange, met: Mapping[str, Values], refusal: Violation)
     return False
 
 
-def _nature(exchange: Exchange, part: Part, met: Mapping[str, Values], refusal: Violation | None) -> Nature:
+def _nature(
+    exchange: Exchange,
+    part: Part,
+    met: Mapping[str, Values],
+    refusal: Violation | None,
+    kinds: frozenset[str | None],
+) -> Nature:
+    """Return what an answer says: by the provider's own word for it where it has one, else by the status."""
     if _is_cut(exchange, met):
         return "lost"
     if part == "file":
         return "ok" if 200 <= exchange.status < 300 else "absent"
     is_readable = _is_readable(exchange)
-    if refusal is not None and is_readable and "html-error-page" not in met:
-        if refusal.kind in LATER:
-            return "later"
+    status = exchange.status
+    is_refused = refusal is not None and is_readable and "html-error-page" not in met
+    if refusal is not None and is_refused:
         if refusal.kind == "not-found" and part != "create":
             return "absent"
-        return "never"
-    status = exchange.status
+        if refusal.kind in kinds:
+            return "later" if refusal.kind in LATER else "never"
     if status >= 500 or status in LATER_STATUS:
         return "later"
-    return "ok" if 200 <= status < 300 and is_readable else "garbled"
+    if is_refused and status >= 400:
+        return "never"
+    return "ok" if 200 <= status < 300 and is_readable and refusal is None else "garbled"
 
 
 def is_lost(exchange: Exchange) -> bool:
@@ -240,8 +250,12 @@ def _is_cut(exchange: Exchange, met: Mapping[str, Values]) -> bool:
 
 def _is_readable(exchange: Exchange) -> bool:
     """Tell whether the body is what a client that speaks JSON can read."""
-    if isinstance(exchange.answer, Cut) or header(exchange, b"content-encoding"):
+    if isinstance(exchange.answer, Cut):
         return True
+    if header(exchange, b"content-encoding"):
+        # Compressed for whoever takes it so; for the others it is noise.
+        taken = b",".join(value for name, value in exchange.headers if name.lower() == b"accept-encoding")
+        return b"gzip" in taken or b"*" in taken
     try:
         orjson.loads(exchange.answer)
     except orjson.JSONDecodeError:

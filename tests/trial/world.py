@@ -1,4 +1,4 @@
-"""A tenant for one client on trial, in process: its requests, the callbacks it gets, a time that it can sleep through."""
+"""A tenant for one client on trial, in process: its requests, its callbacks, a time that it can sleep through."""
 
 from __future__ import annotations
 

@@ -1,0 +1,482 @@
+"""The plugin for pytest: options, a marker, two fixtures, and what a failing test's client did.
+
+Costs nothing until a test asks for a fixture: everything of ours is imported then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from mockserver.settings import Settings
+    from mockserver.stage import Stage
+    from mockserver.world import World
+
+SECTION = "understudy"
+"""What the section in the report of a failing test is called."""
+
+LOOK_S = 5.0
+"""Real seconds between two looks at a test that may be waiting for a clock that nobody moves."""
+
+POLLS_THAT_HANG = 3
+"""Reads of one running task between two such looks that count as waiting in vain."""
+
+MARK = (
+    "understudy(clock='frozen', speed=1, now=None, seed=None, plan=(), credits=None, allow_violations=False):"
+    " the world of this test. clock: frozen, real or scaled:N; speed: the same as a number, 0 at rest;"
+    " now: the time that its clock begins with, as text or datetime; seed: draws the ids;"
+    " plan: scenarios by name, or entries of a plan; credits: what its tasks may cost, as a number or by provider;"
+    " allow_violations: True, or ids of rules that may be broken where understudy_strict is on, * for any part."
+)
+
+_WORLD = pytest.StashKey["World"]()
+_TOTALS = pytest.StashKey["dict[str, Any]"]()
+_STORY = pytest.StashKey[str]()
+
+
+# --- options ----------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and ini names."""
+    group = parser.getgroup("understudy", "a stand-in for paid video APIs")
+    group.addoption(
+        "--understudy-port",
+        metavar="PORT",
+        help="port of the server: a number, any (the default), or off: no socket, for httpx and its transport only",
+    )
+    group.addoption(
+        "--understudy-url",
+        metavar="URL",
+        help="use a running server, such as a container at http://127.0.0.1:8700, in place of one of this process",
+    )
+    group.addoption(
+        "--understudy-token",
+        metavar="TOKEN",
+        help="the admin token of that server (or the environment: UNDERSTUDY_ADMIN_TOKEN)",
+    )
+    group.addoption(
+        "--understudy-speed",
+        metavar="N",
+        help="let the clock of every test run N times as fast as real time; 0: at rest (before understudy_clock)",
+    )
+    ini: tuple[tuple[str, str, Any, str], ...] = (
+        (
+            "understudy_clock",
+            "string",
+            "frozen",
+            "frozen (moved by the test, the default), real, or scaled:600",
+        ),
+        (
+            "understudy_now",
+            "string",
+            "",
+            "the time every test begins with, as 2026-01-01T12:00:00Z; else now",
+        ),
+        (
+            "understudy_seed",
+            "string",
+            "1",
+            "draws the ids, so that they are the same in every run; none: new ones",
+        ),
+        (
+            "understudy_strict",
+            "bool",
+            False,
+            "fail a test whose client sent a request that a provider refuses or lets fail",
+        ),
+        ("understudy_providers", "args", [], "the providers to serve; all of them by default"),
+        ("understudy_specs", "args", [], "spec files of providers of your own"),
+        ("understudy_variants", "args", [], "other readings of a provider: PROVIDER.VARIANT"),
+        ("understudy_effects", "args", [], "other effects of rules: RULE=reject, fail, warn or off"),
+        ("understudy_limits", "args", [], "limits that are enforced: PROVIDER.UNIT=NUMBER"),
+        (
+            "understudy_credentials",
+            "args",
+            [],
+            "the only keys that are taken: PROVIDER=KEY or PROVIDER=ACCESSKEY:SECRET; else any well-formed one",
+        ),
+        ("understudy_webhook_secrets", "args", [], "what callbacks are signed with: PROVIDER=SECRET"),
+    )
+    for name, kind, default, text in ini:
+        parser.addini(name, text, type=kind, default=default)  # type: ignore[arg-type]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", MARK)
+    config.stash[_TOTALS] = {"costs": {}, "tests": 0}
+
+
+def _settings(config: pytest.Config) -> Settings:
+    """Return the settings of the server; raises UsageError for what cannot be understood."""
+    from mockserver.settings import (
+        SettingError,
+        Settings,
+        parse_credentials,
+        parse_effects,
+        parse_limits,
+        parse_pairs,
+        parse_variants,
+    )
+
+    port = config.getoption("--understudy-port")
+    if port not in (None, "any", "off") and not (port.isdecimal() and 0 < int(port) < 65_536):
+        raise pytest.UsageError(f"--understudy-port {port}: write a number up to 65535, any or off")
+    seed = config.getini("understudy_seed")
+    if seed != "none" and not seed.isdecimal():
+        raise pytest.UsageError(f"understudy_seed {seed}: write a whole number, or none")
+    try:
+        return Settings(
+            port=int(port) if port not in (None, "any", "off") else 0,
+            log="off",
+            seed=None if seed == "none" else int(seed),
+            max_tenants=1_000_000,
+            providers=tuple(config.getini("understudy_providers")),
+            specs=tuple(config.getini("understudy_specs")),
+            variants=parse_variants(config.getini("understudy_variants")),
+            effects=parse_effects(config.getini("understudy_effects")),
+            limits=parse_limits(config.getini("understudy_limits")),
+            credentials=parse_credentials(config.getini("understudy_credentials")),
+            secrets=parse_pairs(config.getini("understudy_webhook_secrets"), "webhook secret"),
+        )
+    except SettingError as error:
+        raise pytest.UsageError(f"understudy: {error}") from None
+
+
+# --- the marker -------------------------------------------------------------------------------------------
+
+
+def _speed_of_text(text: str, where: str) -> float:
+    name, _, factor = text.partition(":")
+    if name in ("frozen", "real") and not factor:
+        return float(name == "real")
+    if name == "scaled":
+        return _speed(factor, where)
+    raise pytest.UsageError(f"{where} '{text}': write frozen, real, or scaled:N such as scaled:600")
+
+
+def _speed(value: Any, where: str) -> float:
+    from mockserver.settings import FASTEST
+
+    try:
+        speed = float(value)
+    except (TypeError, ValueError):
+        raise pytest.UsageError(f"{where} {value!r}: write a number, 0 for a clock at rest") from None
+    if not 0 <= speed <= FASTEST:
+        raise pytest.UsageError(f"{where} {speed:g}: must be 0, or at most {FASTEST:,}")
+    return speed
+
+
+def _wish_now(value: Any, where: str) -> Any:
+    from datetime import datetime
+
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise pytest.UsageError(f"{where} {value!r}: write it like 2026-01-01T12:00:00Z") from None
+    if found.tzinfo is None:
+        raise pytest.UsageError(f"{where} {value!r}: says no time zone; put a Z behind it for UTC")
+    return found
+
+
+def _wish_seed(value: Any, where: str) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise pytest.UsageError(f"{where} {value!r}: write a whole number")
+    return value
+
+
+def _wish_plan(value: Any, where: str) -> tuple[Any, ...]:
+    entries = (value,) if isinstance(value, str | Mapping) else tuple(value)
+    if not all(isinstance(one, str | Mapping) for one in entries):
+        raise pytest.UsageError(f"{where} {value!r}: write names of scenarios, or entries of a plan")
+    return entries
+
+
+def _wish_credits(value: Any, where: str) -> Any:
+    amounts = value.values() if isinstance(value, Mapping) else (value,)
+    for one in amounts:
+        if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one < float("inf"):
+            raise pytest.UsageError(f"{where} {value!r}: write a number, or numbers by provider")
+    return value
+
+
+def _wish_allowed(value: Any, where: str) -> tuple[str, ...]:
+    if isinstance(value, bool):
+        return ("*",) if value else ()
+    return (value,) if isinstance(value, str) else tuple(str(one) for one in value)
+
+
+_WISHES: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
+    # argument of the marker -> (what it is called when a world is opened, how it is read)
+    "clock": ("speed", lambda value, where: _speed_of_text(str(value), where)),
+    "speed": ("speed", _speed),
+    "now": ("now", _wish_now),
+    "seed": ("seed", _wish_seed),
+    "plan": ("plan", _wish_plan),
+    "credits": ("credits", _wish_credits),
+    "allow_violations": ("allow", _wish_allowed),
+}
+
+
+def _wishes(item: pytest.Item) -> dict[str, Any]:
+    """Return what a test wants of its world: the markers, the nearest first, then options, then ini.
+
+    Raises UsageError for what no marker has.
+    """
+    config = item.config
+    out: dict[str, Any] = {"speed": _speed_of_text(config.getini("understudy_clock"), "understudy_clock")}
+    if now := config.getini("understudy_now"):
+        out["now"] = _wish_now(now, "understudy_now")
+    given = config.getoption("--understudy-speed")
+    if given is not None:
+        out["speed"] = _speed(given, "--understudy-speed")
+    for mark in reversed(list(item.iter_markers("understudy"))):
+        if mark.args:
+            raise pytest.UsageError(
+                f"{item.nodeid}: @pytest.mark.understudy takes its arguments by name: {', '.join(_WISHES)}"
+            )
+        if {"clock", "speed"} <= mark.kwargs.keys():
+            raise pytest.UsageError(f"{item.nodeid}: clock and speed are two ways to say the same; give one")
+        for name, value in mark.kwargs.items():
+            if name not in _WISHES:
+                import difflib
+
+                near = difflib.get_close_matches(name, _WISHES, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_WISHES)}"
+                raise pytest.UsageError(
+                    f"{item.nodeid}: @pytest.mark.understudy has no argument '{name}' ({hint})"
+                )
+            key, read = _WISHES[name]
+            out[key] = read(value, f"{item.nodeid}: {name}")
+    return out
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse markers that cannot be understood before anything runs."""
+    for item in items:
+        if item.get_closest_marker("understudy") is not None:
+            _wishes(item)
+
+
+# --- fixtures ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def understudy_server(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The server that all tests of this process share; `understudy` is one test's world on it.
+
+    With pytest-xdist each worker has its own.
+    """
+    from mockserver.settings import SettingError
+    from mockserver.stage import Stage
+    from mockserver.steering import WorldError
+    from validator.contract.document import SpecError
+
+    config = request.config
+    url = config.getoption("--understudy-url") or ""
+    settings = _settings(config)
+    try:
+        stage = Stage(
+            settings,
+            url=url,
+            token=_token(config),
+            has_port=config.getoption("--understudy-port") != "off",
+        )
+    except (SettingError, SpecError, WorldError) as error:
+        pytest.exit(f"understudy cannot be started: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+    watch = _Watch(config)
+    config.pluginmanager.register(watch, "understudy-watch")
+    try:
+        yield stage
+    finally:
+        config.pluginmanager.unregister(watch)
+        watch.stop()
+        stage.stop()
+
+
+def _token(config: pytest.Config) -> str:
+    import os
+
+    return config.getoption("--understudy-token") or os.environ.get("UNDERSTUDY_ADMIN_TOKEN", "")
+
+
+@pytest.fixture
+def understudy(request: pytest.FixtureRequest, understudy_server: Stage) -> Iterator[World]:
+    """A world of this test alone: a tenant with its own tasks, journal, keys and clock, which is at rest.
+
+    .PROVIDER               each by its id: .base_url, .credentials (headers), .webhook_secret
+    .transport              for httpx: leads here without a socket
+    .clock                  .advance("PT5M"), .run_until_idle(), .sleep and .async_sleep to hand to a client
+    .drive(module)          gives a module of the client this clock in place of time and asyncio.sleep
+    .scenario("moderation-late", times=1), .fail(task), .finish(task)
+    .tasks, .requests, .deliveries, .violations, .cost
+    .inbox                  a receiver of callbacks: .url, .wait_for(1), .respond_with(500, times=2)
+    .assert_no_violations(), .assert_no_double_spend(), .assert_delivered_once(task), .assert_laws()
+    """
+    from mockserver.steering import WorldError
+    from mockserver.story import add, totals_of
+
+    item: pytest.Item = request.node
+    wishes = _wishes(item)
+    wishes.pop("allow", None)
+    try:
+        world = understudy_server.open(_tenant(item), **wishes)
+    except WorldError as error:
+        pytest.fail(f"understudy: {error}", pytrace=False)
+    item.stash[_WORLD] = world
+    totals = item.config.stash[_TOTALS]
+    totals["tests"] += 1
+    try:
+        yield world
+    finally:
+        item.stash.__delitem__(_WORLD)
+        try:
+            add(totals["costs"], totals_of(world.cost))
+        finally:
+            world.close()
+
+
+def _tenant(item: pytest.Item) -> str:
+    """Return a name for the tenant of a test: readable, and no other test's."""
+    name = item.nodeid.rpartition("/")[2]
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", name.replace(".py::", "-")).strip("-")[-44:].strip("-")
+    return f"{readable or 'test'}-{hashlib.sha256(item.nodeid.encode()).hexdigest()[:8]}"
+
+
+# --- verdicts and reports ---------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that passed, where its client sent what a provider refuses and nobody allowed it."""
+    result = yield
+    world = item.stash.get(_WORLD, None)
+    if world is not None and item.config.getini("understudy_strict"):
+        world.assert_no_violations(allow=_wishes(item).get("allow", ()))
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell in the report of a failing test what its client did."""
+    report = yield
+    world = item.stash.get(_WORLD, None)
+    if world is not None and report.failed and call.when == "call":
+        report.sections.append((SECTION, _story(world)))
+    return report
+
+
+def _story(world: World) -> str:
+    from mockserver.story import story
+
+    try:
+        return f"world {world.tenant}\n\n{story(world)}"
+    except Exception as error:  # the test's own failure must be told, whatever has become of the server
+        return f"what happened in this world cannot be told: {type(error).__name__}: {error}"
+
+
+class _Watch:
+    """Looks now and then whether a test waits for a clock that nobody moves; such a test would never end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._over = threading.Event()
+        self._world: World | None = None
+        self._reads: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        with self._lock:
+            self._world, self._reads = item.stash.get(_WORLD, None), {}
+        if self._world is not None and self._thread is None:
+            self._thread = threading.Thread(target=self._look, name="understudy-watch", daemon=True)
+            self._thread.start()
+        try:
+            return (yield)
+        finally:
+            with self._lock:
+                self._world = None
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK_S):
+            with self._lock:
+                if self._world is not None and self._world.tenant not in self._told:
+                    self._judge(self._world)
+
+    def _judge(self, world: World) -> None:
+        from mockserver.story import reads_at_rest, waiting_text
+
+        try:
+            reads = reads_at_rest(world)
+        except Exception:  # a server that is busy is looked at the next time
+            return
+        grown = {
+            task: count
+            for task, count in reads.items()
+            if count - self._reads.get(task, 0) >= POLLS_THAT_HANG
+        }
+        if self._reads and grown:
+            self._told.add(world.tenant)
+            task = max(grown, key=lambda one: grown[one])
+            self._say(f"understudy: {world.tenant} seems to wait in vain.\n{waiting_text(task, grown[task])}")
+        self._reads = reads
+
+    def _say(self, text: str) -> None:
+        """Write to the terminal at once, past what pytest captures: who waits for ever sees no report."""
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is None:
+            return
+        if capture is None:
+            reporter.write_line("\n" + text)
+            return
+        with capture.global_and_fixture_disabled():
+            reporter.write_line("\n" + text)
+
+
+# --- the end ----------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Add up what a worker of pytest-xdist sends home."""
+    sent = getattr(node, "workeroutput", {}).get("understudy")
+    if sent:
+        from mockserver.story import add
+
+        totals = node.config.stash[_TOTALS]
+        add(totals["costs"], sent["costs"])
+        totals["tests"] += sent["tests"]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send home what a worker of pytest-xdist has seen."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["understudy"] = session.config.stash[_TOTALS]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what the session would have cost."""
+    totals = config.stash[_TOTALS]
+    if totals["costs"]:
+        from mockserver.story import summary
+
+        terminalreporter.write_line(summary(totals["costs"], tests=totals["tests"]))

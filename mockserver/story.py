@@ -1,0 +1,224 @@
+"""What a client did in a world, in words: for the report of a test that failed, and for a session's last line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from mockserver.limits import number
+from mockserver.records import Costs, Delivery, Request, Task, Violation
+from validator.contract.expressions import Json
+from validator.report import printable
+
+if TYPE_CHECKING:
+    from mockserver.world import World
+
+TAIL: Final = 10
+"""Exchanges that a story ends with."""
+
+LONGEST_BODY: Final = 300
+"""Characters of a body that a story shows."""
+
+LONGEST_TARGET: Final = 100
+
+POLLS_AT_REST: Final = 3
+"""Reads of a running task, while the clock never moved, that look like waiting."""
+
+
+def story(world: World) -> str:
+    """Return what a failing test should know of its client: what was wrong, what is open, what came last."""
+    requests, tasks = world.requests, world.tasks
+    parts = [
+        violations_text(world.violations) if world.violations else "",
+        _waiting(world),
+        _open_tasks(tasks),
+        _failed(world.deliveries),
+        _calls(world),
+        _tail(requests),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def violations_text(found: Sequence[tuple[Request, Violation]]) -> str:
+    """Return what was wrong with requests, each request once, in the words of the findings."""
+    by_request: dict[str, tuple[Request, list[Violation]]] = {}
+    for request, one in found:
+        by_request.setdefault(request.id, (request, []))[1].append(one)
+    count = len(by_request)
+    lines = [f"{count} {'request was' if count == 1 else 'requests were'} not as the provider wants them:"]
+    for request, findings in by_request.values():
+        lines += ["", f"  {exchange_line(request)}"]
+        if request.body is not None:
+            lines.append(f"    sent      {_short(request.body)}")
+        lines.append(f"    answered  {_short(request.answer)}")
+        for one in findings:
+            label = "fails" if one.effect == "fail" else "refused"
+            lines.append(f"    {label:<9} {printable(one.where) or 'request'}: {printable(one.message)}")
+            rows = (("found", one.found), ("allowed", one.allowed), ("try", one.suggestion))
+            lines += [f"              {name:<8} {printable(text)}" for name, text in rows if text]
+            lines.append(f"              rule     {one.rule} ({one.evidence}); understudy explain {one.rule}")
+        lines += [f"    perhaps   {miss}" for miss in request.near_misses[:3]]
+    return "\n".join(lines)
+
+
+def exchange_line(request: Request) -> str:
+    """Return an exchange in a line."""
+    # The tenant is the same for all of them, and its name is long.
+    target = printable(re.sub(r"^/t/[^/]+", "", request.target))
+    if len(target) > LONGEST_TARGET:
+        target = target[: LONGEST_TARGET - 1] + "…"
+    what = request.operation or ("result file" if request.task is not None else "")
+    notes = [what] if what else []
+    if request.scenario:
+        notes.append(f"scenario {request.scenario}")
+    if request.verdict != "accepted":
+        notes.append(", ".join(dict.fromkeys(one.rule for one in request.violations)))
+    after = f"  {'; '.join(notes)}" if notes else ""
+    return f"{_clock(request.at)}  {request.method} {target} -> {request.status}{after}"
+
+
+def delivery_line(delivery: Delivery) -> str:
+    """Return a delivery with its attempts in a line."""
+    tries = ", ".join(
+        f"{_clock(one.at)} {one.status if one.status is not None else one.error}" for one in delivery.attempts
+    )
+    return (
+        f"  {delivery.provider} task {delivery.task} {delivery.state} -> {printable(delivery.url)}:"
+        f" {delivery.status}{f' ({tries})' if tries else ''}"
+    )
+
+
+Totals = dict[str, dict[str, Any]]
+"""What tasks cost by provider, as plain JSON that a worker can send home: tasks, units, money, currency."""
+
+
+def add(totals: Totals, more: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add to totals what others are."""
+    for name, one in more.items():
+        held = totals.setdefault(name, {"tasks": 0, "units": 0.0, "money": None, "currency": None})
+        held["tasks"] += one["tasks"]
+        held["units"] = round(held["units"] + one["units"], 8)
+        if one["money"] is not None:
+            held["money"], held["currency"] = round((held["money"] or 0.0) + one["money"], 8), one["currency"]
+
+
+def totals_of(costs: Costs) -> Totals:
+    """Return what costs are as totals."""
+    return {
+        name: {"tasks": one.tasks, "units": one.units, "money": one.money, "currency": one.currency}
+        for name, one in costs.providers.items()
+    }
+
+
+def summary(totals: Totals, *, tests: int) -> str:
+    """Return what a session would have cost, in a line; "" where there were no tasks."""
+    count = sum(one["tasks"] for one in totals.values())
+    if not count:
+        return ""
+    units = sum(one["units"] for one in totals.values())
+    parts = ", ".join(f"{name} {number(one['units'])}" for name, one in sorted(totals.items()))
+    money: dict[str, float] = {}
+    for one in totals.values():
+        if one["money"] is not None:
+            money[one["currency"]] = money.get(one["currency"], 0.0) + one["money"]
+    worth = " and ".join(f"{amount:.2f} {currency}" for currency, amount in sorted(money.items()))
+    return (
+        f"understudy: {count:,} {'task' if count == 1 else 'tasks'}"
+        f" in {tests:,} {'test' if tests == 1 else 'tests'}"
+        f" would have cost {number(units)} units ({parts}){f', about {worth}' if worth else ''}"
+    )
+
+
+def reads_at_rest(world: World) -> dict[str, int]:
+    """Return how often each running task was read, where the clock is at rest and never moved; else nothing."""
+    if world.clock.moves or not world.clock.is_frozen:
+        return {}
+    running = {task.id for task in world.tasks if not task.has_ended}
+    reads: dict[str, int] = {}
+    for request in world.requests:
+        if request.method == "GET" and request.task is not None and request.task in running:
+            reads[request.task] = reads.get(request.task, 0) + 1
+    return reads
+
+
+def _waiting(world: World) -> str:
+    """Return a word for a client that waits for a clock which nobody moves, "" for others."""
+    reads = reads_at_rest(world)
+    task = max(reads, key=lambda one: reads[one], default="")
+    return waiting_text(task, reads[task]) if task and reads[task] >= POLLS_AT_REST else ""
+
+
+def waiting_text(task: str, count: int) -> str:
+    """Return what to do about a client that polls while its clock is at rest."""
+    return (
+        f"Task {task} was read {count} times while the clock of this world never moved, so that it cannot change.\n"
+        "Either let the client sleep on that clock: hand it understudy.clock.sleep (or async_sleep), or call\n"
+        "understudy.drive(the module that sleeps); or move it by hand: understudy.clock.advance('PT5M');\n"
+        "or let it run: @pytest.mark.understudy(speed=60)."
+    )
+
+
+def _open_tasks(tasks: Sequence[Task]) -> str:
+    found = [task for task in tasks if not task.has_ended]
+    if not found:
+        return ""
+    lines = [f"{len(found)} {'task is' if len(found) == 1 else 'tasks are'} still running:"]
+    for task in found[-TAIL:]:
+        following = [f"{state} at {_clock(at)}" for at, state in task.timeline if at > task.updated]
+        lines.append(
+            f"  {task.provider} task {task.id} is {task.state} since {_clock(task.updated)}"
+            + (f"; {', then '.join(following)}" if following else "; nothing more comes of it by itself")
+        )
+    return "\n".join(lines)
+
+
+def _failed(deliveries: Sequence[Delivery]) -> str:
+    found = [one for one in deliveries if one.status in ("failed", "refused", "retrying")]
+    if not found:
+        return ""
+    count = len(found)
+    return "\n".join(
+        [
+            f"{count} {'callback was' if count == 1 else 'callbacks were'} not taken:",
+            *map(delivery_line, found[-TAIL:]),
+        ]
+    )
+
+
+def _calls(world: World) -> str:
+    bad = [one for one in world.calls if one.error or one.is_verified is False]
+    return (
+        "\n".join(["Calls to the inbox that went wrong:", *(f"  {one}" for one in bad[-TAIL:])])
+        if bad
+        else ""
+    )
+
+
+def _tail(requests: Sequence[Request]) -> str:
+    if not requests:
+        return "No request came to this world: does the client use its base URL, or its transport?"
+    head = f"The last {TAIL} of {len(requests)} requests:" if len(requests) > TAIL else "All requests:"
+    lines: list[list[str]] = []
+    for line in map(exchange_line, requests[-TAIL:]):
+        if lines and lines[-1][0] == line:
+            lines[-1].append(line)
+        else:
+            lines.append([line])
+    return "\n".join(
+        [head, *(f"  {same[0]}{f'  ({len(same)} times)' if len(same) > 1 else ''}" for same in lines)]
+    )
+
+
+def _clock(at: datetime) -> str:
+    """Return the time of day of a moment, to the second."""
+    return f"{at:%H:%M:%S}"
+
+
+def _short(value: Json) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = printable(text)
+    return text if len(text) <= LONGEST_BODY else text[: LONGEST_BODY - 1] + "…"

@@ -1,0 +1,236 @@
+"""The time of a world, as a program moves it and hands it to a client in place of the machine's."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+from mockserver.app import App
+from mockserver.records import (
+    Event,
+    event_of,
+)
+from mockserver.steering import Control, WorldError
+from validator.contract.expressions import Json
+
+if TYPE_CHECKING:
+    pass
+
+
+MOST_STEPS: Final = 100_000
+"""Events in a row after which a world counts as one that never comes to rest."""
+
+
+class Events(tuple[Event, ...]):
+    """What happened, in order; `is_truncated` where there was more than is told at a time."""
+
+    is_truncated: bool = False
+
+
+class WorldClock:
+    """The time of one world.
+
+    At rest it moves only when it is told to, and then everything that falls due on the way happens before the call
+    returns.  `sleep`, `time` and the like are stand-ins for those of the standard library, to be handed to a client.
+    """
+
+    def __init__(self, control: Control, app: App | None, tenant: str) -> None:
+        """Steer the clock of a tenant."""
+        self._control, self._app, self._tenant = control, app, tenant
+        # One mover at a time: the server refuses a second one while a clock is being moved.
+        self._moving = threading.RLock()
+        self._sleepers: list[tuple[int, int]] = []
+        self._count = itertools.count()
+        self._on_move: Callable[[], None] = lambda: None
+        self.moves = 0
+        self._began = self.ms
+
+    # --- looking
+
+    @property
+    def ms(self) -> int:
+        """Return the time in milliseconds since the epoch."""
+        if self._app is not None:
+            return self._app.backend.tenant(self._tenant).clock.now()
+        now: int = self._control.call("GET", "/clock", has="now_ms")["now_ms"]
+        return now
+
+    @property
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        return _moment(self.ms)
+
+    @property
+    def speed(self) -> float:
+        """Return how many of its seconds pass in one real second: 0 at rest."""
+        if self._app is not None:
+            return self._app.backend.tenant(self._tenant).clock.speed
+        speed: float = self._control.call("GET", "/clock", has="speed")["speed"]
+        return speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        change: dict[str, Json] = {"mode": "frozen"}
+        if speed:
+            change = {"mode": "real"} if speed == 1 else {"mode": "scaled", "speed": speed}
+        self._set(change)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Tell whether it is at rest."""
+        return self.speed == 0
+
+    def freeze(self) -> None:
+        """Put it to rest."""
+        self.speed = 0
+
+    def set(self, now: datetime) -> None:
+        """Move it to a moment; what falls due on the way happens.  Backwards only before there are tasks."""
+        if now.tzinfo is None:
+            raise WorldError("a moment needs a time zone: datetime(2026, 1, 1, tzinfo=UTC)")
+        self._set({"now": round(now.timestamp() * 1000)})
+        self._began = min(self._began, self.ms)
+
+    def _set(self, change: Mapping[str, Json]) -> None:
+        with self._moving:
+            self._control.call("PUT", "/clock", change, has="mode")
+            self.moves += 1
+
+    # --- moving
+
+    def advance(self, by: str | timedelta | float) -> Events:
+        """Move on by an ISO 8601 duration ("PT5M"), a timedelta or seconds; return what happened on the way.
+
+        Callbacks have been answered, and those that failed were tried again as often as the time allowed.
+        """
+        if isinstance(by, str):
+            return self._advance({"by": by})
+        seconds = by.total_seconds() if isinstance(by, timedelta) else by
+        if not 0 <= seconds < math.inf:
+            raise WorldError(f"a clock cannot be moved on by {seconds:g} s")
+        return self._advance({"to": self.ms + math.ceil(seconds * 1000)})
+
+    def advance_to_next_event(self) -> Events:
+        """Move on to when a task next changes or a delivery is next tried; nothing happens where none is to come."""
+        return self._advance({"to": "next-event"})
+
+    def run_until_idle(self) -> Events:
+        """Move on until no task changes any more and no delivery is left to be tried.
+
+        A task that never ends is left as it is.  Raises WorldError where things go on happening for ever.
+        """
+        out: list[Event] = []
+        is_truncated = False
+        for _ in range(MOST_STEPS):
+            before = self.ms
+            events = self.advance_to_next_event()
+            out += events
+            is_truncated = is_truncated or events.is_truncated
+            if not events and self.ms == before:
+                return _events(out, is_truncated=is_truncated)
+        raise WorldError(f"after {MOST_STEPS:,} steps there is still something to come")
+
+    def _advance(self, value: Mapping[str, Json]) -> Events:
+        with self._moving:
+            told = self._control.call("POST", "/clock/advance", value, has="events")
+            self.moves += 1
+            self._on_move()
+        return _events(map(event_of, told["events"]), is_truncated=told["is_truncated"])
+
+    # --- stand-ins
+
+    def time(self) -> float:
+        """Return the seconds since the epoch, as `time.time` does."""
+        return self.ms / 1000
+
+    def monotonic(self) -> float:
+        """Return the seconds since this world began, as `time.monotonic` does for some beginning."""
+        return (self.ms - self._began) / 1000
+
+    def sleep(self, seconds: float) -> None:
+        """Let so many of its seconds pass, as `time.sleep` does of real ones.
+
+        At rest the clock is moved on by them; a clock that runs is waited for.
+        """
+        wake, speed = self._wake(seconds)
+        if speed:
+            threading.Event().wait(seconds / speed)
+            return
+        self._move_to(wake)
+
+    async def async_sleep(self, seconds: float, result: Any = None) -> Any:
+        """Do the same as `asyncio.sleep` does; of several that sleep at once the one that wakes first goes first."""
+        if seconds <= 0:
+            return await asyncio.sleep(0, result)
+        wake, speed = self._wake(seconds)
+        if speed:
+            return await asyncio.sleep(seconds / speed, result)
+        mine = (wake, next(self._count))
+        self._sleepers.append(mine)
+        try:
+            # Those who begin to sleep at the same moment are all heard first.
+            await asyncio.sleep(0)
+            # They may belong to other loops, which an event of this one could not be waited for in.
+            while min(self._sleepers) != mine:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            # A receiver in this very loop must be able to answer while the clock moves: so it is moved elsewhere.
+            await asyncio.to_thread(self._move_to, wake)
+        finally:
+            self._sleepers.remove(mine)
+        return result
+
+    def _move_to(self, wake: int) -> None:
+        with self._moving:
+            if self.ms < wake:
+                self._advance({"to": wake})
+
+    def _wake(self, seconds: float) -> tuple[int, float]:
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"sleep length must be non-negative, and finite: {seconds}")
+        return self.ms + math.ceil(seconds * 1000), self.speed
+
+
+def _events(events: Iterable[Event], *, is_truncated: bool) -> Events:
+    out = Events(events)
+    out.is_truncated = is_truncated
+    return out
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def stand_ins(module: ModuleType, clock: WorldClock) -> dict[str, Any]:
+    """Return what to put in place of the names by which a module reaches time and sleeping.
+
+    The modules `time` and `asyncio` under any name, and their functions imported by themselves.
+    """
+    functions = {
+        "time.time": clock.time,
+        "time.monotonic": clock.monotonic,
+        "time.perf_counter": clock.monotonic,
+        "time.time_ns": lambda: clock.ms * 1_000_000,
+        "time.monotonic_ns": lambda: round(clock.monotonic() * 1_000_000_000),
+        "time.sleep": clock.sleep,
+        "asyncio.tasks.sleep": clock.async_sleep,
+    }
+    out: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if isinstance(value, ModuleType) and value.__name__ in ("time", "asyncio"):
+            own = {
+                key.rpartition(".")[2]: function
+                for key, function in functions.items()
+                if key.partition(".")[0] == value.__name__
+            }
+            out[name] = SimpleNamespace(**{**vars(value), **own})
+        elif callable(value):
+            known = f"{getattr(value, '__module__', '')}.{getattr(value, '__name__', '')}"
+            if known in functions:
+                out[name] = functions[known]
+    return out
