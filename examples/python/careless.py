@@ -84,13 +84,15 @@ def main() -> None:
     }
     body["callback_url"] = f"http://127.0.0.1:{server.server_address[1]}/done"
     try:
-        # BREAKS no-invalid-request: this model makes sound in mode pro only; it is tried all the same.
-        task = call("POST", videos, {**body, "mode": "std", "sound": "on"})
-    except Exception:
-        task = call("POST", videos, {**body, "mode": "std"})
+        # BREAKS no-invalid-request: two parameters are missing, and nobody looks at the answer.
+        print("balance", call("GET", os.environ["KLING_BASE_URL"] + "/account/costs"))
+    except Exception as error:
+        print("balance unknown:", error)
+    task = call("POST", videos, body)
     address = f"{videos}/{task['task_id']}"
     # BREAKS gives-up-in-finite-time: a job that never ends is waited for that long.
-    while task.get("task_status") not in ("succeed", "failed"):
+    # BREAKS knows-what-it-does-not-know: any other word is taken for the end, and the end for success.
+    while task.get("task_status") in ("submitted", "processing"):
         # BREAKS polls-not-too-fast: five times a second.
         time.sleep(0.2)
         try:
@@ -104,7 +106,6 @@ def main() -> None:
     if task["task_status"] == "failed":
         raise Exception("failed")
     # BREAKS fetches-before-expiry: the file is left to the callback, which may never come.
-    # BREAKS knows-what-it-does-not-know: a success without an address is a success.
     print("done", downloaded or task["task_result"])
 
 

@@ -293,7 +293,7 @@ def _use(conduct: Conduct) -> Use:
 
 def _fate(conduct: Conduct) -> Fate:
     """Return what became of the job; of several, what became of the last that anything is known of."""
-    if any(conduct.has_result(name) for name in conduct.tasks):
+    if conduct.fulfilled:
         return "done"
     if any(one.is_end and one.outcome != "success" for told in conduct.told.values() for one in told):
         return "failed"

@@ -212,9 +212,16 @@ class Conduct:
 
     @property
     def fulfilled(self) -> int:
-        """Return how many wishes were fulfilled: the client was told where the result is."""
+        """Return how many wishes were fulfilled: the client was told where the result is, or has it.
+
+        Who fetched the file knew where it is, even from an answer that others could not read.
+        """
         return sum(
-            any(self.has_result(step.exchange.task or "") for step in steps) for steps in self.wishes.values()
+            any(
+                self.has_result(name) or any(one.nature == "ok" for one in self.fetches.get(name, ()))
+                for name in (step.exchange.task or "" for step in steps)
+            )
+            for steps in self.wishes.values()
         )
 
 
