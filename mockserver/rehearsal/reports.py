@@ -459,7 +459,7 @@ def html_report(verdict: Verdict) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Client rehearsal</title><style>{_STYLE}</style></head><body>",
         "<h1>Client rehearsal</h1>",
-        f"<p><code>{escape(shlex.join(orders.telling.command))}</code><br>",
+        f"<p><code>{escape(printable(shlex.join(orders.telling.command)))}</code><br>",
         f"seed {orders.seed}, {orders.speed:g} times as fast</p>",
         f'<p class="{"broken" if verdict.broken else "kept"}">{escape(totals(verdict))}</p>',
     ]
@@ -499,7 +499,7 @@ def _html_table(verdict: Verdict) -> Iterator[str]:
                 note = found.breaches[0].sentence
             sign = SIGNS[outcome]
             shown = f'<a class="broken" href="#{escape(law.id)}">{sign}</a>' if outcome == "broken" else sign
-            yield f'<td class="sign {outcome}" title="{escape(note)}">{shown}</td>'
+            yield f'<td class="sign {outcome}" title="{escape(printable(note))}">{shown}</td>'
         yield f"<td>{ending(one)}</td><td>{_JOBS[one.fate]}</td><td>{one.ended.took_s:.1f}</td></tr>"
     yield f"</tbody></table></div><p>{escape(LEGEND)}</p>"
 
