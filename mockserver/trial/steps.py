@@ -238,7 +238,9 @@ def _is_cut(exchange: Exchange, met: Mapping[str, Values]) -> bool:
         return True
     for name, values in met.items():
         make = SCENARIOS[name].wire
-        if make is not None:
+        # What becomes of a task's file is said at the task's other answers, too, and does nothing to them.
+        is_of_this = (SCENARIOS[name].group == "results") == (exchange.operation == FILE)
+        if make is not None and is_of_this:
             wire = make(values, lambda: 0.5)
             if wire.is_reset or wire.kept is not None:
                 return True

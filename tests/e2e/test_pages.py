@@ -19,6 +19,7 @@ PAGES = (
     "docs/admin.md",
     "docs/limits.md",
     "docs/lint.md",
+    "docs/rehearse.md",
     "docs/scenarios.md",
     "docs/serve.md",
 )
