@@ -13,8 +13,10 @@ from html import escape
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
+from mockserver.journal import is_secret_name
 from mockserver.rehearsal.orders import SPEED, TIME_LIMIT_S, Orders
 from mockserver.rehearsal.run import Played
+from mockserver.rehearsal.staging import PLACEHOLDER
 from mockserver.rehearsal.verdict import TELLING, Broken, Verdict
 from mockserver.trial.rendering import finding_json
 from mockserver.trial.verdicts import Breach, Finding, Law
@@ -57,7 +59,10 @@ _ENDS_OUTPUT: Final = 4_000
 
 
 def again(orders: Orders, acts: Sequence[str]) -> str:
-    """Return the command that plays acts again, as one types it."""
+    """Return the command that plays acts again, as one types it.
+
+    A variable of the user's that sounds like a credential is left to the shell: reports are passed on.
+    """
     words = ["understudy", "rehearse"]
     for act in acts:
         words += ["--act", act]
@@ -72,11 +77,13 @@ def again(orders: Orders, acts: Sequence[str]) -> str:
         words += ["--time-limit", f"{orders.time_limit:g}"]
     for kind, variable in orders.telling.names:
         words += ["--name", f"{kind}={variable}"]
+    parts = [shlex.join(words)]
     for name, value in orders.telling.extra:
-        words += ["--env", f"{name}={value}"]
+        is_told = not is_secret_name(name) or PLACEHOLDER.search(value)
+        parts += ["--env", shlex.quote(f"{name}={value}") if is_told else f'{name}="${name}"']
     if orders.telling.is_shell:
-        words.append("--shell")
-    return shlex.join([*words, "--", *orders.telling.command])
+        parts.append("--shell")
+    return " ".join([*parts, "--", shlex.join(orders.telling.command)])
 
 
 def _acts_again(verdict: Verdict, played: Played, law: str) -> list[str]:

@@ -30,7 +30,7 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """What can be told of a provider: the word of --name, the placeholder."""
 
-_PLACEHOLDER: Final = re.compile(r"\{(?:([A-Za-z0-9._-]+)\.)?(" + "|".join(KINDS.values()) + r"|act|seed)\}")
+PLACEHOLDER: Final = re.compile(r"\{(?:([A-Za-z0-9._-]+)\.)?(" + "|".join(KINDS.values()) + r"|act|seed)\}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
@@ -161,7 +161,7 @@ def filled(text: str, known: Mapping[str, Mapping[str, str]], common: Mapping[st
             raise StagingError(f"{where}: {provider} has no {kind} ({', '.join(known[provider])})")
         return known[provider][kind]
 
-    return _PLACEHOLDER.sub(value, text)
+    return PLACEHOLDER.sub(value, text)
 
 
 def _named(kind: str, variable: str, known: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:

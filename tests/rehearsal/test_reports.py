@@ -258,6 +258,14 @@ def test_the_command_to_repeat_has_all_that_matters() -> None:
     ) == again(orders, ["slow", "success"])
 
 
+def test_the_command_to_repeat_holds_no_secret_of_the_users() -> None:
+    extra = (("MY_TOKEN", "s3cret"), ("MY_KEY", "{api_key}"), ("AUTHOR", "me"))
+    text = again(Orders(telling=Telling(command=("x",), extra=extra)), ["slow"])
+
+    assert "s3cret" not in text
+    assert """--env MY_TOKEN="$MY_TOKEN" --env 'MY_KEY={api_key}' --env AUTHOR=me -- x""" in text
+
+
 # --- what two acts show together --------------------------------------------------------------------------
 
 
