@@ -69,6 +69,7 @@ LEVELS = {
         mockserver.__main__ mockserver.atlas mockserver.cli mockserver.inbox mockserver.inprocess mockserver.local
         mockserver.pytest_plugin mockserver.records mockserver.remote mockserver.server
         mockserver.stage mockserver.steering mockserver.story mockserver.terminal mockserver.transport
+        mockserver.trial.stateful mockserver.trial.workplace
         mockserver.world mockserver.worldclock
         mockserver.rehearsal mockserver.rehearsal.acts mockserver.rehearsal.orders mockserver.rehearsal.program
         mockserver.rehearsal.reports mockserver.rehearsal.run mockserver.rehearsal.staging
@@ -85,6 +86,7 @@ DOORS = {
         validator.cli validator.options""",
     # Deliveries go out through it; the transport is a part that its users plug into it.
     "httpx": "mockserver.callbacks mockserver.transport",
+    "hypothesis": "mockserver.trial.stateful",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
     "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine

@@ -288,6 +288,7 @@ def _calls(
             status = attempt.status
             if status is None and (said := _SAID.search(attempt.error)):
                 status = int(said[1])
+            is_shifted = abs(how.shift_s) > FRESH_S
             yield Call(
                 delivery=delivery.id,
                 number=number,
@@ -296,12 +297,12 @@ def _calls(
                 due=delivery.due,
                 at=attempt.at,
                 status=status,
-                flaw=_flaw(attempt, callback, pace, is_forged=how.is_forged),
+                flaw=_flaw(attempt, callback, pace, is_forged=how.is_forged, is_shifted=is_shifted),
                 told=told_by_call(task, operation, delivery, attempt.at),
             )
 
 
-def _flaw(attempt: Attempt, callback: Callback, pace: Pace, *, is_forged: bool) -> Flaw:
+def _flaw(attempt: Attempt, callback: Callback, pace: Pace, *, is_forged: bool, is_shifted: bool) -> Flaw:
     """Return what a client can see to be wrong: where nothing is signed, nothing can be forged."""
     if callback.signature is None:
         return ""
@@ -312,8 +313,6 @@ def _flaw(attempt: Attempt, callback: Callback, pace: Pace, *, is_forged: bool) 
         return "forged"
     # A clock that runs fast writes times that a client's own clock finds in the future: old is what is old for it.
     signed_s = float(headers.get(_TIMESTAMP, attempt.at / 1000))
-    meant_s = attempt.at / 1000
-    is_shifted = abs(meant_s - signed_s) > FRESH_S
     return "stale" if is_shifted and abs(pace.client_ms(attempt.at) / 1000 - signed_s) > FRESH_S else ""
 
 

@@ -17,6 +17,9 @@ SHORTEST: Final = 6
 """Characters of a secret that is looked for; a shorter one is found everywhere."""
 
 _LONGEST_OUTPUT: Final = 4_000_000
+MOST_ESCAPES: Final = 3
+"""How often a text may be in percent-encoding: an address within an address within an address."""
+
 _MOST: Final = 200
 """Credentials that are looked for; a client that makes a new token for every request made more."""
 
@@ -96,11 +99,14 @@ class _Search:
         self._pattern = re.compile(b"|".join(re.escape(form) for form in longest_first))
 
     def __call__(self, text: bytes) -> str | None:
-        """Return what was found, None for nothing; texts in percent-encoding are looked at decoded as well."""
-        for seen in (text, unquote_to_bytes(text)) if b"%" in text else (text,):
-            found = self._pattern.search(seen)
+        """Return what was found, None for nothing; and what it is without percent-encoding."""
+        for _ in range(MOST_ESCAPES + 1):
+            found = self._pattern.search(text)
             if found is not None:
                 return self._forms[found[0]]
+            if b"%" not in text:
+                return None
+            text = unquote_to_bytes(text)
         return None
 
 

@@ -24,8 +24,11 @@ SPARE_READS: Final = 1
 """Reads after the end that are let pass: a client in two parts waits with one read and takes the result with another,
 and a read may have been under way when the end was told."""
 
-FOREVER_S: Final = 24 * 3600.0
-"""Seconds of the client's after which a task that does not end should have been given up; real ones take minutes."""
+FOREVER_S: Final = 12 * 3600.0
+"""Seconds of the client's after which a task that does not end should have been given up.
+
+assumption: real ones take minutes, and nobody waits over night for one.
+"""
 
 
 def polls_not_too_fast(conduct: Conduct) -> Look:

@@ -1,0 +1,197 @@
+"""The state machine finds what is wrong with a client, tells it in few steps, and leaves a careful one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
+
+from mockserver.scenarios import ScenarioError
+from mockserver.trial import LawError
+from mockserver.trial.stateful import Adapter, BrokenLaw, client_machine, default_faults, default_laws
+from mockserver.trial.workplace import Workplace
+from tests.providers import LIBRARY, contract
+from tests.trial.stepwise import StepClient
+
+BOATS = st.builds(lambda number: {"prompt": f"a boat {number}"}, st.integers(0, 5))
+QUICK = settings(
+    max_examples=200,
+    stateful_step_count=10,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.generate, Phase.shrink),
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def run(make: Callable[[Workplace], Adapter], *, examples: int = 200, **options: Any) -> None:
+    options = {"provider": contract("toy"), "bodies": BOATS} | options
+    run_state_machine_as_test(
+        client_machine(make, **options), settings=settings(QUICK, max_examples=examples)
+    )
+
+
+def careless(*faults: str) -> Callable[[Workplace], Adapter]:
+    return lambda place: StepClient(place, *faults).adapter
+
+
+def story(make: Callable[[Workplace], Adapter], **options: Any) -> str:
+    with pytest.raises(BrokenLaw) as caught:
+        run(make, **options)
+    return str(caught.value)
+
+
+def wishes(text: str) -> int:
+    return sum(": submit " in line for line in text.splitlines())
+
+
+def test_a_careful_client_survives() -> None:
+    run(careless(), examples=60)
+
+
+def test_a_second_submit_is_found_and_told_in_one_wish() -> None:
+    text = story(careless("double-submits"))
+
+    assert "a client broke one-task-per-wish" in text
+    assert 1 == wishes(text)
+    assert 1 == text.count("the next create meets")
+    assert 2 == text.count("POST /t/trial/toy/api/clips -> ")
+    assert "2 tasks were made for one wish" in text
+
+
+def test_reading_on_after_a_failure_is_found() -> None:
+    text = story(careless("polls-on"))
+
+    assert "a client broke stops-at-final-state" in text
+    assert 1 == wishes(text)
+    assert "was told to be 'broken'" in text
+
+
+def test_a_client_that_waits_for_ever_is_found() -> None:
+    text = story(careless("never-gives-up"))
+
+    assert "a client broke gives-up-in-finite-time" in text
+    assert 1 == wishes(text)
+    assert "and had not ended" in text
+
+
+def test_a_client_that_believes_every_callback_is_found() -> None:
+    text = story(careless("trusting"))
+
+    assert "a client broke checks-signatures" in text
+    assert 1 == wishes(text)
+    assert "expected: a refusal" in text
+
+
+@pytest.mark.parametrize("flaw", ["forged", "unsigned", "stale"])
+def test_callbacks_of_others_are_brought_without_any_scenario(flaw: str) -> None:
+    def make(place: Workplace) -> Adapter:
+        client = StepClient(place, "trusting")
+
+        def on_callback(method: str, headers: Mapping[str, str], body: bytes) -> int:
+            known = {name.lower(): value for name, value in headers.items()}
+            is_old = place.time() - float(known["webhook-timestamp"]) > 300
+            is_signed = "webhook-signature" in known
+            believed = {"unsigned": not is_signed, "stale": is_old, "forged": is_signed and not is_old}[flaw]
+            return 200 if believed or client.is_genuine(headers, body) else 401
+
+        return Adapter(submit=client.submit, poll=client.poll, on_callback=on_callback)
+
+    text = story(make, faults=[], laws=["checks-signatures"])
+
+    assert f"a callback that is {flaw}" in text
+
+
+def test_a_client_that_fails_on_repeated_callbacks_is_found() -> None:
+    def make(place: Workplace) -> Adapter:
+        client = StepClient(place)
+        seen: list[str] = []
+
+        def on_callback(method: str, headers: Mapping[str, str], body: bytes) -> int:
+            status = client.on_callback(method, headers, body)
+            if status == 200 and headers["webhook-id"] in seen:
+                raise RuntimeError("known already")
+            seen.append(headers["webhook-id"])
+            return status
+
+        return Adapter(submit=client.submit, poll=client.poll, on_callback=on_callback)
+
+    text = story(make)
+
+    assert "a client broke callbacks-at-least-once" in text
+    assert "the client raised RuntimeError: known already" in text
+
+
+def test_a_client_that_is_broken_itself_is_told_so() -> None:
+    def make(place: Workplace) -> Adapter:
+        client = StepClient(place)
+        return Adapter(submit=client.submit, poll=lambda job: job.no_such_thing)
+
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        run(make)
+
+
+def test_a_client_that_takes_nothing_is_not_passed_in_silence() -> None:
+    def make(place: Workplace) -> Adapter:
+        def submit(body: Any) -> None:
+            httpx.Client(transport=place.transport, base_url=place.base_url).get(
+                "/", headers=place.credentials
+            )
+            raise ValueError("not implemented yet")
+
+        return Adapter(submit=submit, poll=lambda handle: True)
+
+    with pytest.raises((ValueError, BrokenLaw)):
+        run(make)
+
+
+def test_the_same_run_tells_the_same_story() -> None:
+    assert story(careless("double-submits")) == story(careless("double-submits"))
+
+
+@pytest.mark.parametrize("provider", LIBRARY)
+def test_every_provider_can_be_driven_with_the_examples_of_its_spec(provider: str) -> None:
+    seen: list[int] = []
+
+    def make(place: Workplace) -> Adapter:
+        client = httpx.Client(transport=place.transport, base_url=place.base_url, headers=place.credentials)
+        made = next(one for one in place.contract.operations.values() if one.role == "create")
+        path = made.path.removeprefix(place.contract.base_path)
+
+        def submit(body: Any) -> None:
+            answer = client.post(path, json=body)
+            seen.append(answer.status_code)
+
+        return Adapter(submit=submit, poll=lambda handle: True, on_callback=lambda *_: 401)
+
+    run(make, provider=provider, bodies=None, faults=[], examples=5)
+
+    assert seen and {200} >= set(seen) - {201, 202}
+
+
+def test_what_can_happen_is_what_the_operation_can_meet() -> None:
+    toy = contract("toy")
+
+    found = {one.scenario for one in default_faults(toy, toy.operations["createClip"])}
+
+    assert {"reset-after-accept", "stuck-processing", "callback-duplicated", "url-expired"} <= found
+    assert set() == found & {"success", "latency", "canceled"}
+    assert "gives-up-in-finite-time" in default_laws()
+
+
+def test_names_that_there_are_not_are_refused() -> None:
+    toy = contract("toy")
+
+    with pytest.raises(LawError, match="backs-off"):
+        client_machine(careless(), provider=toy, laws=["back-off"])
+    with pytest.raises(ScenarioError, match="canceled"):
+        client_machine(careless(), provider=toy, faults=["canceled"])
+    with pytest.raises(ValueError, match="createClip"):
+        client_machine(careless(), provider=toy, operation="makeClip")
