@@ -6,10 +6,10 @@ import argparse
 import sys
 import time
 
-from bench import checks, growth, life, rates, soak
+from bench import checks, growth, hooks, life, rates, soak
 from bench.machine import describe
 
-PARTS = ("checks", "rates", "life", "growth", "soak")
+PARTS = ("checks", "hooks", "rates", "life", "growth", "soak")
 
 
 def main() -> None:
@@ -27,6 +27,9 @@ def main() -> None:
     print(describe(), flush=True)
     if "checks" in parts:
         checks.run(seconds=0.05 if asked.quick else 0.2, rounds=3 if asked.quick else 9)
+    sys.stdout.flush()
+    if "hooks" in parts:
+        hooks.run(seconds=0.05 if asked.quick else 0.2, rounds=3 if asked.quick else 9)
     sys.stdout.flush()
     if "rates" in parts:
         rates.run(seconds=1, rounds=1 if asked.quick else 9)

@@ -15,9 +15,11 @@ from mockserver import scenarios
 from mockserver.callbacks import Outbox
 from mockserver.plans import Lot
 from mockserver.receivers import LONGEST_ADDRESS
+from mockserver.recordings import digest_of
+from mockserver.replays import Replays
 from mockserver.scenarios import ScenarioError, Story, Values
 from mockserver.store import Account
-from mockserver.tasks import NO_INPUT, Task, initial_timeline, move, next_state, state_at
+from mockserver.tasks import Task, initial_timeline, kept_inputs, move, next_state, state_at
 from mockserver.tenants import Backend, Tenant
 from mockserver.wallets import SLACK
 from validator.check import Examination, conflict_violation, protocol_violation
@@ -90,6 +92,9 @@ class Caller(Protocol):
     @property
     def size(self) -> int: ...
 
+    note: str
+    """What is to be said about the request beside its answer."""
+
 
 def create(
     backend: Backend,
@@ -140,6 +145,15 @@ def create(
             allowed=f"at most {MOST_KEPT:,} bytes of them",
             operation=operation.id,
         )
+    if backend.replays is not None:
+        _play(
+            backend.replays,
+            operation,
+            examination,
+            task,
+            caller,
+            is_timed=backend.settings.progress == "time",
+        )
     if caller.lot is not None and (asked := caller.lot.task_scenarios()):
         _give_scenarios(backend, contract, operation, task, asked, caller.lot)
     backend.reach(tenant, task)
@@ -181,7 +195,7 @@ def _new_task(
             is_failing=failing is not None,
             is_timed=backend.settings.progress == "time",
         ),
-        input=_input(operation, body),
+        input=kept_inputs(operation, body),
         price=made.cost if made is not None else None,
         shape=made.shape if made is not None else None,
         failure=None if failing is None else failing.failure or failing.message,
@@ -190,6 +204,27 @@ def _new_task(
         rules=tuple(one.rule for one in findings) if findings else (),
         is_charged=operation.charge.at_create,
     )
+
+
+def _play(
+    replays: Replays,
+    operation: Operation,
+    examination: Examination,
+    task: Task,
+    caller: Caller,
+    *,
+    is_timed: bool,
+) -> None:
+    """Let a new task take the course of a recorded one, where there is one for it."""
+    digest, played = digest_of(examination.body), caller.tenant.played
+    found = replays.find(task.provider, operation.id, digest, played, is_failing=task.failure is not None)
+    if found is None:
+        caller.note = "no recorded task is left for it"
+        return
+    recorded, why = found
+    task.course, task.failure = recorded.course, recorded.failure
+    task.timeline = recorded.course if is_timed else recorded.course[:1]
+    caller.note = f"replays {recorded} ({why})"
 
 
 def _give_scenarios(
@@ -208,7 +243,7 @@ def _give_scenarios(
     told = [state for one in operation.callbacks if one.name in hooked for state in one.states]
     story = Story(
         lifecycle=lifecycle,
-        course=initial_timeline(lifecycle, is_failing=task.failure is not None, is_timed=True),
+        course=task.course or initial_timeline(lifecycle, is_failing=task.failure is not None, is_timed=True),
         told=frozenset(told),
         reasons=scenarios.reasons(contract, lifecycle),
         failure=task.failure,
@@ -254,21 +289,6 @@ def _is_signed(backend: Backend, contract: Contract, operation: Operation) -> bo
 def _same_but_for_times(one: Story, other: Story) -> bool:
     states = [[state for _, state in story.course] for story in (one, other)]
     return states[0] == states[1] and one.failure == other.failure
-
-
-def _input(operation: Operation, body: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Return the values that templates will read, with the defaults of members that are not there."""
-    if not operation.inputs:
-        return NO_INPUT
-    defaults = operation.body.defaults if operation.body is not None else {}
-    out = {}
-    for pointer in operation.inputs:
-        value = find_member(body, pointer)
-        if value is MISSING:
-            value = defaults.get(pointer, MISSING)
-        if value is not MISSING:
-            out[pointer] = value
-    return out or NO_INPUT
 
 
 def _hooks(operation: Operation, scope: Scope) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,6 @@
 """Callbacks: what is due, brought to its receiver, signed, tried again, in order for each task.
 
-A receiver that is slow or dead holds up nobody but the later news of the same task.  The only importer of httpx.
+A receiver that is slow or dead holds up nobody but the later news of the same task.
 """
 
 from __future__ import annotations

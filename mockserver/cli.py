@@ -25,7 +25,7 @@ from validator.printing import is_coloured
 
 EXIT_BROKEN: Final = 2
 _TERMINAL_COMMANDS: Final = ("status", "tail", "forward")
-_OWN_COMMANDS: Final = ("scenarios", "rehearse")
+_OWN_COMMANDS: Final = ("proxy", "scenarios", "rehearse")
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
 
 
@@ -47,6 +47,10 @@ class LazyGroup(click.Group):
             from mockserver import terminal
 
             return terminal.COMMANDS[cmd_name]
+        if cmd_name == "proxy":
+            from mockserver.proxy.command import proxy
+
+            return proxy
         if cmd_name == "scenarios":
             from mockserver.atlas import scenarios
 
@@ -83,6 +87,7 @@ def main() -> None:
     understudy serve                     a mock server for every provider, on port 8700
     understudy tail                      what happens on it, as it happens
     understudy forward URL               its callbacks, brought to a program it cannot call
+    understudy proxy --to PROVIDER       before the real host: only good requests pass
     understudy scenarios                 every failure that can be rehearsed, by name
     understudy rehearse -- COMMAND       your client in every failure, and what it did
     understudy lint request.json ...     what is wrong with a request, before it is sent
@@ -231,6 +236,15 @@ def _provider_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Let requests meet the scenarios of this file, JSON or YAML (understudy scenarios lists them).",
 )
 @_option(
+    "--replay",
+    "replays",
+    env="REPLAY",
+    multiple=True,
+    metavar="FILE",
+    type=click.File("rb"),
+    help="Let new tasks take the course of those that understudy proxy --record wrote down; may be repeated.",
+)
+@_option(
     "--admin-token",
     env="ADMIN_TOKEN",
     default=None,
@@ -310,6 +324,7 @@ def serve(
     budgets: tuple[str, ...],
     secrets: tuple[str, ...],
     plan: IO[bytes] | None,
+    replays: tuple[IO[bytes], ...],
     max_body: int,
     **plain: Any,
 ) -> int:
@@ -341,6 +356,7 @@ def serve(
             secrets=parse_pairs(secrets, "webhook secret"),
             max_body_bytes=max_body,
             plan=read_plan(plan) if plan is not None else (),
+            recordings=[_read_replay(file) for file in replays],
             **plain,
         )
         settings.check()
@@ -349,6 +365,18 @@ def serve(
         click.echo(f"understudy serve: {error}", err=True)
         raise SystemExit(EXIT_BROKEN) from None
     return CLEAN
+
+
+def _read_replay(file: IO[bytes]) -> Any:
+    """Return a recording; raises SettingError."""
+    from mockserver.recordings import RecordingError, read_recording
+
+    try:
+        return read_recording(file, str(file.name))
+    except OSError as error:
+        raise SettingError(f"--replay {file.name}: {error.strerror}") from None
+    except RecordingError as error:
+        raise SettingError(f"--replay: {error}") from None
 
 
 def read_plan(file: IO[bytes]) -> Sequence[Any]:

@@ -596,6 +596,8 @@ class Pipeline:
         violations = visit.examination.report.violations
         if violations:
             headers.append((b"x-mock-violations", ", ".join(one.rule for one in violations).encode()))
+        if visit.note:
+            headers.append((b"x-mock-replay", _header_bytes(visit.note)))
         return Answer(call.status, headers, orjson.dumps(content.bodies[state](scope)))
 
     def _refuse(self, visit: Visit, violations: list[Violation]) -> Answer:
@@ -746,7 +748,7 @@ class Pipeline:
                 operation=report.operation or "",
                 task=task.id if task is not None else "",
                 rules=tuple(one.rule for one in report.violations),
-                note=_met(visit.lot),
+                note=visit.note or _met(visit.lot),
             )
 
 

@@ -37,6 +37,8 @@ from mockserver.visits import LATE, WHOLE
 from mockserver.wallets import money_of
 from mockserver.wire import HeaderList
 from validator.contract.model import Contract, Credential, Operation
+from validator.printing import plural
+from validator.report import printable
 
 STOP_S: Final = 5.0
 """Seconds that requests under way get to finish when the server stops."""
@@ -77,6 +79,9 @@ HALF_S: Final = 0.5
 """Seconds of these that half a request gets to become a whole one."""
 
 DEMO_ACCOUNT: Final = "understudy-demo"
+
+MOST_NOTES: Final = 20
+"""Notes on recordings that the greeting shows."""
 
 
 class _OneWrite:
@@ -482,21 +487,24 @@ def make_server(
     on_ready: Callable[[], None] = lambda: None,
     patience_s: float = PATIENCE_S,
     most_connections: int | None = None,
+    protocol: type[QuickProtocol] = QuickProtocol,
+    has_date: bool = True,
 ) -> QuickServer:
     """Return the server of an application; run it with :func:`run` or serve it in a loop of one's own.
 
     `patience_s` is the time between two looks at slow clients; `most_connections` by default half of what the
-    process may open, callbacks having the other half.
+    process may open, callbacks having the other half.  `has_date` false leaves the header Date to the application.
     """
     config = QuickConfig(
         app,
-        http=QuickProtocol,
+        http=protocol,
         ws="none",
         interface="asgi3",
         log_config=None,
         log_level="critical",
         access_log=False,
         server_header=False,
+        date_header=has_date,
         proxy_headers=False,
         lifespan="on",
         timeout_keep_alive=75,
@@ -539,8 +547,24 @@ def run(settings: Settings, *, say: Callable[[str], None], is_coloured: bool) ->
     bound = replace(settings, port=sock.getsockname()[1])
     app = App(bound, contracts, request_log=RequestLog(bound.log, is_coloured=is_coloured))
 
+    run_app(app, sock, on_ready=lambda: say(greeting(app, is_coloured=is_coloured)))
+    summary = farewell(app)
+    if summary:
+        say(summary)
+
+
+def run_app(
+    app: App,
+    sock: socket.socket,
+    *,
+    on_ready: Callable[[], None],
+    protocol: type[QuickProtocol] = QuickProtocol,
+    has_date: bool = True,
+) -> None:
+    """Serve an application on a bound socket until told to stop, and close its store."""
+
     async def serve() -> None:
-        server = make_server(app, on_ready=lambda: say(greeting(app, is_coloured=is_coloured)))
+        server = make_server(app, on_ready=on_ready, protocol=protocol, has_date=has_date)
         await server.serve(sockets=[sock])
 
     # What was made so far stays, and need not be looked through again and again.  What comes later is let go by
@@ -551,9 +575,6 @@ def run(settings: Settings, *, say: Callable[[str], None], is_coloured: bool) ->
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve())
     app.backend.store.close()
-    summary = farewell(app)
-    if summary:
-        say(summary)
 
 
 def loop_factory() -> Any:
@@ -593,6 +614,13 @@ def greeting(app: App, *, is_coloured: bool = False) -> str:
         "manual": "only the admin API",
     }
     lines.append(f"  tasks move by  {progress[settings.progress]}; kept in {settings.store}")
+    replays = app.backend.replays
+    if replays is not None:
+        lines.append(f"  replays        {plural(replays.count, 'recorded task')}")
+        # Somebody else may have made the recording.
+        lines += [f"                 {printable(note)}" for note in replays.notes[:MOST_NOTES]]
+        if len(replays.notes) > MOST_NOTES:
+            lines.append(f"                 and {plural(len(replays.notes) - MOST_NOTES, 'note')} more")
     if not can_make_clips():
         lines.append(
             "  results        one packaged clip; pip install 'understudy[media]' for videos made to measure"

@@ -46,7 +46,8 @@ class Settings:
     `speed` is virtual seconds per second; `credentials` maps a provider to the keys it accepts;
     `limits` maps (provider, unit) to a quota, None for the one of the spec; `budgets` maps a provider to the
     units that each tenant may spend there; `secrets` maps a provider to the secret its deliveries are signed
-    with; `plan` holds the entries every tenant's plan of scenarios begins with; sizes are bytes, times seconds.
+    with; `plan` holds the entries every tenant's plan of scenarios begins with, `recordings` the tasks that new ones
+    take their course from; sizes are bytes, times seconds.
     `dates` says by which clock those dates count that a client compares with its own clock, the lives of its tokens
     and the time stamps of signatures: the tenant's, or the machine's for clients that know nothing of a fast one.
     """
@@ -68,6 +69,7 @@ class Settings:
     budgets: Mapping[str, float] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     plan: Sequence[Any] = ()
+    recordings: Sequence[Any] = ()
     admin_token: str | None = None
     callback_allow: tuple[str, ...] = ()
     callback_timeout: float = 10.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mockserver.ids import derived_id
-from validator.contract.expressions import to_text
+from validator.contract.expressions import MISSING, Json, find_member, to_text
 from validator.contract.model import Lifecycle, Operation, State
 from validator.keywords import Shape
 
@@ -136,6 +136,21 @@ def follow(task: Task, lifecycle: Lifecycle) -> None:
     start = lifecycle.success[names.index(state)][0]
     later = lifecycle.success[names.index(state) + 1 :]
     task.timeline = (*task.timeline, *((at + offset - start, name) for offset, name in later))
+
+
+def kept_inputs(operation: Operation, body: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return the values that templates will read, with the defaults of members that are not there."""
+    if not operation.inputs:
+        return NO_INPUT
+    defaults = operation.body.defaults if operation.body is not None else {}
+    out = {}
+    for pointer in operation.inputs:
+        value = find_member(body, pointer)
+        if value is MISSING:
+            value = defaults.get(pointer, MISSING)
+        if value is not MISSING:
+            out[pointer] = value
+    return out or NO_INPUT
 
 
 class TaskView:

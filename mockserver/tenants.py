@@ -13,6 +13,7 @@ from mockserver.ids import Dice
 from mockserver.journal import Budget, Journal, secret_headers
 from mockserver.limits import Quotas, Windows, quotas
 from mockserver.plans import Plan, read_entry
+from mockserver.replays import Replays
 from mockserver.settings import Settings
 from mockserver.store import ClockState, Store
 from mockserver.tasks import Task
@@ -41,7 +42,8 @@ class Tenant:
     `tokens` maps a token that was seen to when it ends (seconds on the tenant's clock);
     `horizon` is the longest course of a task so far, in milliseconds; `altered` are tasks whose course an
     admin changed, which end when they end.  `limits` are the quotas an account has of its own by unit, `quotas`
-    the same beside those of its provider; `budgets` are the tenant's own by provider.
+    the same beside those of its provider; `budgets` are the tenant's own by provider.  `played` are the recorded
+    tasks whose course a task of the tenant took.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Tenant:
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
     quotas: dict[str, Quotas] = field(default_factory=dict)
     budgets: dict[str, float] = field(default_factory=dict)
+    played: set[int] = field(default_factory=set)
     is_advancing: bool = False
     has_own_speed: bool = False
 
@@ -73,6 +76,7 @@ class Backend:
     tenants: dict[str, Tenant] = field(default_factory=dict)
     budget: Budget = field(init=False)
     secrets: frozenset[str] = field(init=False)
+    replays: Replays | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute what the settings make of the contracts, and take up what the store remembers."""
@@ -80,6 +84,8 @@ class Backend:
             name: quotas(contract, self.settings.limits) for name, contract in self.contracts.items()
         }
         self.wallets = Wallets(self.store, self.contracts)
+        recordings = self.settings.recordings
+        self.replays = Replays(recordings, self.contracts) if recordings else None
         self.budget = Budget(self.settings.journal_bytes)
         self.secrets = secret_headers(
             credential.header
@@ -216,7 +222,7 @@ class Backend:
         fresh.journal.close()
         tenant.clock, tenant.dice, tenant.windows, tenant.tokens = fresh.clock, fresh.dice, {}, {}
         tenant.plan = fresh.plan
-        tenant.horizon, tenant.altered, tenant.has_own_speed = 0, {}, False
+        tenant.horizon, tenant.altered, tenant.has_own_speed, tenant.played = 0, {}, False, set()
         tenant.limits, tenant.quotas, tenant.budgets = {}, {}, {}
         self.save_clock(tenant)
 

@@ -75,7 +75,7 @@ class Visit:
     """One request to a provider: what it says, whom it is for, and what is found out while it is answered.
 
     It is what `$request` and `$mock` expressions see.  `path` is below the provider's base URL; `mount` is what
-    stands before it on this server.
+    stands before it on this server; `note` is what its line in the log says beside the rest.
     """
 
     __slots__ = (
@@ -92,7 +92,8 @@ class Visit:
             "limit",
             "lot",
         ),
-        *("method", "mount", "now", "origins", "path", "prefix", "query", "request_id", "task", "tenant"),
+        *("method", "mount", "note", "now", "origins", "path", "prefix", "query", "request_id", "task"),
+        "tenant",
     )
 
     def __init__(
@@ -121,6 +122,7 @@ class Visit:
         self.fault: Violation | None = None
         self.lot: Lot | None = None
         self.task: Task | None = None
+        self.note = ""
 
     @property
     def origin(self) -> str:

@@ -45,13 +45,17 @@ LEVELS = {
     2: """
         validator validator.__main__ validator.addresses validator.cases validator.check validator.cli
         validator.curl validator.errors validator.explain validator.images validator.keywords validator.lint
-        validator.nearmiss validator.options validator.printing validator.readers validator.report validator.request
+        validator.nearmiss validator.options validator.preflight validator.preflight.aiohttp
+        validator.preflight.flight validator.preflight.guard validator.preflight.httpx
+        validator.preflight.inspection validator.preflight.problems validator.preflight.requests
+        validator.preflight.urllib validator.printing validator.readers validator.report validator.request
         validator.security validator.shell
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har mockserver.ids
         mockserver.journal mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers
-        mockserver.scenarios mockserver.settings mockserver.store mockserver.tasks mockserver.tenants mockserver.trial
+        mockserver.recordings mockserver.renderings mockserver.replays mockserver.scenarios mockserver.settings
+        mockserver.store mockserver.tasks mockserver.tenants mockserver.trial
         mockserver.trial.conduct mockserver.trial.endings mockserver.trial.laws mockserver.trial.leaks
         mockserver.trial.news mockserver.trial.polls mockserver.trial.rendering mockserver.trial.results
         mockserver.trial.retries mockserver.trial.spending mockserver.trial.steps mockserver.trial.verdicts
@@ -63,29 +67,32 @@ LEVELS = {
         mockserver.admin.events mockserver.admin.guard mockserver.admin.providers mockserver.admin.requests
         mockserver.admin.scenarios mockserver.admin.tasks mockserver.admin.tenants mockserver.admin.times
         mockserver.app mockserver.artifacts mockserver.callbacks mockserver.desks mockserver.events
-        mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
+        mockserver.faults mockserver.log mockserver.pipeline mockserver.proxy mockserver.proxy.answers
+        mockserver.proxy.app mockserver.proxy.courses mockserver.proxy.flights mockserver.proxy.passage
+        mockserver.proxy.totals mockserver.proxy.upstream mockserver.visits
         """,
     5: """
         mockserver.__main__ mockserver.atlas mockserver.cli mockserver.inbox mockserver.inprocess mockserver.local
-        mockserver.pytest_plugin mockserver.records mockserver.remote mockserver.server
-        mockserver.stage mockserver.steering mockserver.story mockserver.terminal mockserver.transport
-        mockserver.trial.stateful mockserver.trial.workplace
-        mockserver.world mockserver.worldclock
+        mockserver.proxy.command mockserver.proxy.serving mockserver.pytest_plugin mockserver.records
         mockserver.rehearsal mockserver.rehearsal.acts mockserver.rehearsal.orders mockserver.rehearsal.program
         mockserver.rehearsal.reports mockserver.rehearsal.run mockserver.rehearsal.staging
-        mockserver.rehearsal.verdict mockserver.rehearse
+        mockserver.rehearsal.verdict mockserver.rehearse mockserver.remote mockserver.server
+        mockserver.stage mockserver.steering mockserver.story mockserver.terminal mockserver.transport
+        mockserver.trial.stateful mockserver.trial.workplace mockserver.world mockserver.worldclock
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
 
 DOORS = {
     "PIL": "validator.images",
+    # The hooks of the client's own libraries: each library in its module, which only its users import.
+    "aiohttp": "validator.preflight.aiohttp",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
-    "click": """mockserver.atlas mockserver.cli mockserver.rehearse mockserver.terminal validator.__main__
-        validator.cli validator.options""",
-    # Deliveries go out through it; the transport is a part that its users plug into it.
-    "httpx": "mockserver.callbacks mockserver.transport",
+    "click": """mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.rehearse mockserver.terminal
+        validator.__main__ validator.cli validator.options""",
+    # Callbacks go out, and what a proxy lets pass; the others are parts that a client's own library takes.
+    "httpx": "mockserver.callbacks mockserver.proxy.upstream mockserver.transport validator.preflight.httpx",
     "hypothesis": "mockserver.trial.stateful",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
@@ -95,8 +102,11 @@ DOORS = {
     "jwt": "validator.security",
     "pytest": "mockserver.pytest_plugin",
     "referencing": "validator.contract.reference",
+    "requests": "validator.preflight.requests",
     "standardwebhooks": "mockserver.callbacks",
     "starlette": " ".join(module for module in LEVEL_OF if module.startswith("mockserver.admin")),
+    # What requests raises is only told apart by what it wraps.
+    "urllib3": "validator.preflight.requests",
     "uvicorn": "mockserver.server",
     "uvloop": "mockserver.server",
     "yaml": "validator.contract.document",
@@ -523,6 +533,7 @@ OFFENCES = {
         "part": ("validator.check", "from PIL.Image import open"),
         "late": ("mockserver.app", "def f():\n    import starlette.routing"),
         "new": ("mockserver.admin", "import requests"),
+        "hook": ("validator.preflight.flight", "import httpx"),
     },
     "a-provider-is-data": {
         "id": ("mockserver.tasks", "if provider == 'kling': pass"),
@@ -629,12 +640,21 @@ def loaded(code: str) -> set[str]:
     return {name if name.startswith("mockserver") else name.partition(".")[0] for name in done.stdout.split()}
 
 
-@pytest.mark.parametrize("code", ["import validator", "import validator; validator.load('kling')"])
-def test_the_validator_brings_no_server_along(code: str) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import validator",
+        "import validator; validator.load('kling')",
+        "from validator.preflight import Preflight; Preflight('kling')",
+    ],
+)
+def test_the_validator_brings_no_server_and_no_client_along(code: str) -> None:
     found = loaded(code)
 
     assert {"validator", "jsonschema_rs"} <= found
-    assert set() == found & (HEAVY | {"uvicorn", "uvloop", "click", "mockserver"})
+    assert set() == found & (
+        HEAVY | {"uvicorn", "uvloop", "click", "mockserver", "aiohttp", "requests", "urllib3"}
+    )
     assert [] == [name for name in found if name.startswith("mockserver")]
 
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from mockserver.admin import ROUTES
 from mockserver.cli import main, serve
 from mockserver.plans import read_entry
+from mockserver.proxy.command import proxy
 from mockserver.scenarios import GROUPS, SCENARIOS, Scenario
 from tests.providers import LIBRARY, TOY, contract
 from validator import HttpRequest, check, load
@@ -79,6 +80,18 @@ def test_every_option_of_lint_is_described() -> None:
     described = {row[0].split()[0] for row in table(ROOT / "docs/lint.md", "## Options")}
 
     assert {one.opts[0] for one in lint.params if isinstance(one, click.Option)} == described
+
+
+def test_every_option_of_proxy_is_described() -> None:
+    described = {row[0].split()[0]: row[1] for row in table(ROOT / "docs/proxy.md", "## Options")}
+
+    options = {one.opts[0]: one.default for one in proxy.params if isinstance(one, click.Option)}
+    assert set(options) == set(described)
+    for name, default in options.items():
+        if isinstance(default, float | int) and not isinstance(default, bool):
+            assert float(described[name]) == default
+        elif isinstance(default, str):
+            assert default == described[name]
 
 
 REQUESTS = """

@@ -5,6 +5,7 @@ By the host, by the base URL of a mock server, or by the path where the host say
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -110,6 +111,7 @@ def _mounted(path: str, library: Library) -> tuple[Contract | None, str]:
     return None, path
 
 
+@functools.lru_cache(maxsize=1_024)
 def _says_nothing(host: str) -> bool:
     """Tell whether a host may stand for any provider: this machine, a name without a dot, a placeholder."""
     if not host or _FILLED_IN.search(host):
@@ -142,3 +144,14 @@ def _has_route(contract: Contract, path: str) -> bool:
         and all(part == step or (part is None and step) for part, step in zip(template, steps, strict=True))
         for template, _ in contract.routes.templated
     )
+
+
+def mounted(host: str, path: str, library: Library) -> Place | None:
+    """Return the place of a mock server's base URL on this machine or in its network, None for all else.
+
+    Unlike :func:`recognise` it guesses nothing: a path alone makes nobody's request a provider's.
+    """
+    if not _says_nothing(host):
+        return None
+    owner, below = _mounted(path, library)
+    return None if owner is None else Place(owner, below)

@@ -66,9 +66,10 @@ class Running:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         port: str | None = "0",
+        verb: str = "serve",
     ) -> None:
-        """Start it, and return once it answers.  `port` None leaves the option out."""
-        arguments = ["serve", *(("--port", port) if port is not None else ()), *options]
+        """Start it, and return once it answers.  `port` None leaves the option out; `verb` is another command."""
+        arguments = [verb, *(("--port", port) if port is not None else ()), *options]
         self._lines: list[str] = []
         self._news = threading.Condition()
         self._closed = False

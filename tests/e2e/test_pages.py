@@ -19,12 +19,16 @@ PAGES = (
     "docs/admin.md",
     "docs/limits.md",
     "docs/lint.md",
+    "docs/preflight.md",
     "docs/rehearse.md",
     "docs/scenarios.md",
     "docs/serve.md",
 )
 PROGRAMS = ("bash", "curl", "grep", "ffprobe")
 """What the commands use beside Python; bash runs them all."""
+
+PROGRAMMED = ("docs/preflight.md",)
+"""Pages whose Python is run, each block as a program of its own; the block of text behind it is what it prints."""
 
 RETRIES = 50
 """How often a command is run again: a minute of the server's takes ten milliseconds, a curl about as long."""
@@ -93,6 +97,17 @@ def pattern(printed: str) -> re.Pattern[str]:
     return re.compile(text, re.DOTALL)
 
 
+def programs(page: str) -> Iterator[tuple[str, str, str]]:
+    """Yield triples (file name or "", Python, what it prints) of a page, in order.
+
+    A block that begins with the name of a file is that file, for the commands of the page.
+    """
+    text = (ROOT / page).read_text()
+    blocks = r"^```python\n((?:# (\w+\.py)\n)?.*?)^```\n(?:\n```text\n(.*?)^```$)?"
+    for code, name, printed in re.findall(blocks, text, re.MULTILINE | re.DOTALL):
+        yield name, code, printed.strip()
+
+
 def missing(page: str) -> list[str]:
     """Return what the commands of a page need and the machine does not have."""
     commands = "\n".join(["bash", *(command for command, _ in console(page))])
@@ -112,6 +127,9 @@ def test_a_page_shows_what_its_commands_print(page: str, port: str, beside: Besi
         "NO_COLOR": "1",
     }
     settings = ""
+    for name, code, _ in programs(page):
+        if name:
+            (tmp_path / name).write_text(code.replace("127.0.0.1:8700", f"127.0.0.1:{port}"))
     for shown, printed in console(page):
         command = re.sub(r"(?<=127\.0\.0\.1:)(8700|9999)", lambda found: ports[found[0]], shown)
         if command.startswith(("make ", "understudy serve")):
@@ -140,3 +158,26 @@ def test_a_page_shows_what_its_commands_print(page: str, port: str, beside: Besi
                 break
 
         assert pattern(printed).fullmatch(out), f"{command}\nprints\n{out}\nand not\n{printed}"
+
+
+@pytest.mark.parametrize("page", PROGRAMMED)
+def test_a_page_shows_what_its_programs_print(page: str, port: str, tmp_path: Path) -> None:
+    count = 0
+    environment = {name: value for name, value in os.environ.items() if name != "UNDERSTUDY_SPEND"}
+    for name, code, printed in programs(page):
+        if name:
+            continue
+        count += 1
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code.replace("127.0.0.1:8700", f"127.0.0.1:{port}")],
+            cwd=tmp_path,
+            env=environment | {"NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        shown = pattern(printed.replace("127.0.0.1:8700", f"127.0.0.1:{port}"))
+        out = VARYING.sub("0", (done.stdout + done.stderr).strip())
+
+        assert shown.fullmatch(out), f"{code}\nprints\n{out}\nand not\n{printed}"
+    assert count, f"{page} has no Python that is run"
