@@ -44,6 +44,12 @@ async function whole(url, options) {
   }
 }
 
+// What a Retry-After says, in seconds from now; 0 for none, and for what cannot be understood.
+function seconds(text) {
+  if (/^\s*\d+\s*$/.test(text ?? "")) return Number(text);
+  return Math.max((Date.parse(text) - Date.now()) / 1000, 0) || 0;
+}
+
 function api(baseUrl, key) {
   const videos = `${baseUrl.replace(/\/+$/, "")}/v1/ai/video/kling-4k-t2v`;
   // In a header and nowhere else: addresses are written to logs on the way.
@@ -51,7 +57,7 @@ function api(baseUrl, key) {
 
   async function call(method, url, body) {
     const { status, headers: told, content } = await whole(url, { method, headers, body });
-    const afterS = /^\d+$/.test(told.get("retry-after")?.trim() ?? "") ? Number(told.get("retry-after")) : 0;
+    const afterS = seconds(told.get("retry-after"));
     let said = null;
     try {
       said = JSON.parse(content.toString());

@@ -14,6 +14,7 @@ refused, with 3 when it gave up, and says why on standard error.
 from __future__ import annotations
 
 import base64
+import email.utils
 import gzip
 import hashlib
 import hmac
@@ -124,8 +125,14 @@ class Api:
 
 
 def seconds(text: str | None) -> float:
-    """Return what a Retry-After says in seconds; 0 for none, and for a date, which this provider never sends."""
-    return float(text) if text is not None and text.strip().isdigit() else 0.0
+    """Return what a Retry-After says in seconds from now; 0 for none, and for what cannot be understood."""
+    text = (text or "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(email.utils.parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return 0.0
 
 
 # --- callbacks --------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -35,6 +36,13 @@ _OF_READS: Final = ("poll-404-then-ok", "key-revoked-midway")
 
 class NoSuchNameError(ValueError):
     """A pattern that fits nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """A date of HTTP (RFC 9110, 5.6.7), so many seconds after the act begins."""
+
+    after_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +76,16 @@ class Act:
         """Tell whether it is met by reads alone: then no callback may tell the client all that it wants to know."""
         return self.role in _LOOK or self.scenario in _OF_READS
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Return it as entries of a plan."""
+    def entries(self, now_ms: int) -> list[dict[str, Any]]:
+        """Return it as entries of a plan; what is a date in them is told by the machine's time, in milliseconds."""
         own: dict[str, Any] = {"scenario": self.scenario, "match": {"role": self.role}}
         if self.values:
-            own["with"] = dict(self.values)
+            own["with"] = {
+                name: formatdate(now_ms / 1000 + value.after_s, usegmt=True)
+                if isinstance(value, Date)
+                else value
+                for name, value in self.values.items()
+            }
         if self.times is not None:
             own["times"] = self.times
         return [own, {"scenario": DEAF}] if self.is_of_reads else [own]
@@ -179,6 +192,14 @@ _ENTRIES: Final[tuple[Iterable[Act], ...]] = (
         variant="retry-after",
         times=1,
         retry_after="3",
+    ),
+    _acts(
+        "rate-limited",
+        _MAKE,
+        "One request is too many, with a date from which on to come back: in some four seconds.",
+        variant="retry-date",
+        times=1,
+        retry_after=Date(4),
     ),
     _acts(
         "rate-limited",
@@ -312,8 +333,8 @@ def why_not(act: Act, use: Use, contracts: Mapping[str, Contract]) -> str:
     for provider, name in sorted(use.operations):
         operation = contracts[provider].operations[name]
         if role_of(operation) == act.role:
-            values = scenario.read(act.values)
-            found = obstacle(scenario, contracts[provider], operation, values)
+            entry = act.entries(0)[0]
+            found = obstacle(scenario, contracts[provider], operation, scenario.read(entry.get("with", {})))
             if not found:
                 return ""
     return found

@@ -220,7 +220,7 @@ class Stage:
     async def _prepare(self, act: Act) -> None:
         backend = self._server.app.backend
         tenant = backend.tenant(act.tenant)
-        for entry in act.entries():
+        for entry in act.entries(backend.wall()):
             name = tenant.plan.new_id()
             tenant.plan.add(read_entry(entry, self.contracts, id=name, seed=lambda: self._orders.seed))
 

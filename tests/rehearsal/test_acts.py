@@ -30,7 +30,7 @@ def test_the_baseline_comes_first() -> None:
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=lambda act: act.id)
 def test_an_act_is_a_plan_that_can_be_met(act: Act) -> None:
-    for entry in act.entries():
+    for entry in act.entries(0):
         read = read_entry(entry, CONTRACTS, id="x", seed=lambda: 1)
         assert read.wish is not None
     assert act.times is None or act.times > 0
@@ -88,10 +88,16 @@ def test_acts_that_a_provider_cannot_play_say_so() -> None:
 
 def test_acts_about_reads_keep_callbacks_away() -> None:
     for act in ACTS.values():
-        names = [entry["scenario"] for entry in act.entries()]
+        names = [entry["scenario"] for entry in act.entries(0)]
         assert ([act.scenario, DEAF] if act.is_of_reads else [act.scenario]) == names
     assert ACTS["rate-limited@read"].is_of_reads
     assert not ACTS["rate-limited@create"].is_of_reads
+
+
+def test_a_date_is_told_from_when_the_act_begins() -> None:
+    ((entry),) = ACTS["rate-limited@create:retry-date"].entries(1_767_268_800_000)
+
+    assert {"retry-after": "Thu, 01 Jan 2026 12:00:04 GMT"} == entry["with"]
 
 
 def test_what_was_used_in_two_acts_adds_up() -> None:

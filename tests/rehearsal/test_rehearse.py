@@ -8,6 +8,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -175,3 +176,13 @@ def test_on_a_terminal_it_shows_how_far_it_has_come(tmp_path: Path) -> None:
     assert re.search(rb"\[#+ *\] 2/2  unauthorized@create", shown), shown
     assert shown.endswith(b"\r\x1b[K"), "the line is taken away again"
     assert b"\x1b" not in table, "what is piped is not coloured"
+
+
+def test_to_show_its_help_it_imports_no_server() -> None:
+    code = "import sys, mockserver.rehearse; print({'uvicorn', 'starlette', 'httpx', 'hypothesis'} & {*sys.modules})"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+
+    assert "set()" == done.stdout.strip()
