@@ -18,10 +18,10 @@ UNSURE: Final = frozenset(("unknown-status", "success-without-url"))
 
 _RULED: Final = re.compile(
     # A Python traceback with its last line, of which nobody chose a word for the reader.
-    r"(?:^|\n)Traceback \(most recent call last\):\n(?:[ \t]+.*\n|\n)*\S.*"
+    r"(?:^|\n)Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*\S.*"
     # Frames of JavaScript, Java, C#: "    at call (file:1:2)", and what Node prints around them.
-    r"|^[ \t]+at .*$|^Node\.js v[\d.]+$|^node:internal.*$|^file:///.*:\d+$|^/.*\.[cm]?[jt]s:\d+$|^\s*\^+\s*$"
-    r"|^\s*throw .*$|^Thrown at:$"
+    r"|^[ \t]+at .*$|^Node\.js v[\d.]+$|^node:internal.*$|^file:///.*:\d+$|^/.*\.[cm]?[jt]s:\d+$|^[ \t]*\^+[ \t]*$"
+    r"|^[ \t]*throw .*$|^Thrown at:$"
     # Go, Rust and Java at their ends.
     r"|^goroutine \d+ .*$|^\t.*\.go:\d+.*$|^thread '.*' panicked at .*$|^Exception in thread .*$|^exit status \d+$"
     r"|^(?:Uncaught )?(?:[A-Z]\w*)?(?:Error|Exception)(?::.*| \[.*)?$|^panic: .*$"
@@ -175,16 +175,24 @@ def tells_failed_from_refused(conduct: Conduct) -> Look:
 def _own_words(conduct: Conduct, step: Step | None, task: str) -> list[str]:
     """Return the texts and codes by which the provider says what happened: any of them tells it from the rest."""
     if task:
-        known = conduct.tasks[task]
-        words = [known.failure or ""]
-        if not words[0]:
-            words = [one.word for one in conduct.told.get(task, ()) if one.is_end][-1:]
-        return [word for word in words if word.strip()]
+        end = next(one for one in reversed(conduct.told[task]) if one.is_end)
+        failure = (conduct.tasks[task].failure or "").strip()
+        # Not every provider says why; whoever is told the state alone can repeat that.
+        is_told = failure and any(failure in text for text in leaves(_said_by(conduct, end.source)))
+        return [failure if is_told else end.word]
     assert step is not None
     contract = conduct.contracts[step.exchange.provider]
     codes = {str(case.code) for case in contract.cases if case.code is not None}
     found = [*leaves(step.exchange.answer)]
     return [text for text in found if (" " in text.strip() and _WORD.search(text)) or text in codes]
+
+
+def _said_by(conduct: Conduct, source: str) -> bytes:
+    """Return the body of an answer or of a callback, by its id."""
+    for exchange in conduct.exchanges:
+        if exchange.id == source:
+            return exchange.answer
+    return next((one.body for one in conduct.deliveries if one.id == source), b"")
 
 
 def _is_said(word: str, output: str) -> bool:

@@ -20,7 +20,7 @@ _LONGEST_OUTPUT: Final = 4_000_000
 MOST_ESCAPES: Final = 3
 """How often a text may be in percent-encoding: an address within an address within an address."""
 
-_MOST: Final = 200
+_MOST: Final = 50
 """Credentials that are looked for; a client that makes a new token for every request made more."""
 
 

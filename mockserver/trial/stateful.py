@@ -6,6 +6,7 @@ the one is given by an adapter, the other by its contract.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -154,13 +155,19 @@ def client_machine(
     )
     drawn = bodies if bodies is not None else st.sampled_from(_examples(contract, made))
 
+    places: list[Workplace] = []
+
     class ClientMachine(StateMachine):
         """One client, its workplace, and what happened so far."""
 
         def __init__(self) -> None:
-            """Open a workplace; the client comes with the first step."""
+            """Give a new client a workplace where nothing has happened yet."""
             super().__init__()
-            self.place = Workplace(contract, limits=dict.fromkeys(_units(contract), 1e9))
+            if places:
+                places[0].reset()
+            else:
+                places.append(Workplace(contract, limits=dict.fromkeys(_units(contract), 1e9)))
+            self.place = places[0]
             self.adapter = make_adapter(self.place)
             self.open: list[_Job] = []
             self.asked: set[Hashable] = set()
@@ -301,7 +308,6 @@ def client_machine(
                     self.end()
             finally:
                 self.is_over = True
-                self.place.close()
 
         def end(self) -> None:
             if self.open:
@@ -326,7 +332,14 @@ def client_machine(
         def story(self, conduct: Conduct, finding: Finding) -> str:
             return f"a client broke {finding.law}\n\n{_story(conduct, self.told)}\n\n{finding_text(finding)}"
 
+    # One workplace for all runs, which are one after another: to open it takes longer than most of them.
+    weakref.finalize(ClientMachine, _close, places)
     return ClientMachine
+
+
+def _close(places: list[Workplace]) -> None:
+    for place in places:
+        place.close()
 
 
 def _story(conduct: Conduct, told: Sequence[tuple[int, int, str]]) -> str:

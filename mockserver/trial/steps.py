@@ -133,7 +133,8 @@ def _step(exchange: Exchange, tasks: Mapping[str, Task], contracts: Mapping[str,
     nature = _nature(exchange, part, met, refusal, kinds)
     wish, name = _wish(exchange, operation) if part == "create" else (b"", b"")
     told: tuple[Told, ...] = ()
-    if nature == "ok" and contract is not None:
+    # A HEAD brings a status and no body: nothing that a client could know a state by.
+    if nature == "ok" and contract is not None and exchange.method != "HEAD":
         told = tuple(_told(exchange, part, met, tasks, contract))
     return Step(
         exchange=exchange,

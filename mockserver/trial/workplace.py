@@ -105,6 +105,18 @@ class Workplace:
 
         return self.server.run(call())
 
+    def reset(self) -> None:
+        """Begin again from nothing: what comes now comes as it did the first time, ids included."""
+
+        def forget() -> None:
+            app, tenant = self.server.app, self._tenant
+            app.outbox.forget(tenant)
+            app.backend.forget(tenant)
+            self._begin()
+
+        self._in_loop(forget)
+        self.calls = []
+
     def close(self) -> None:
         """Let go of everything."""
         self.server.stop()
