@@ -110,8 +110,10 @@ class Inbox:
 
     def url_for(self, name: str) -> str:
         """Return an address of its own, for tests with several receivers; `calls_to(name)` has its calls."""
-        if not name or "/" in name or "?" in name:
-            raise ValueError(f"'{name}': an address is named by a text without / and ?")
+        if name in ("", ".", "..") or "/" in name or "?" in name:
+            raise ValueError(
+                f"'{name}': an address is named by a text without / and ?, and not by dots alone"
+            )
         return f"{self._base}/{quote(name, safe='')}"
 
     @property

@@ -1,12 +1,15 @@
 """The plugin for pytest: options, a marker, two fixtures, and what a failing test's client did.
 
-Costs nothing until a test asks for a fixture: everything of ours is imported then.
+Costs nothing until a test asks for a fixture: everything of ours is imported then.  Has no assertions that pytest
+would have to explain (PYTEST_DONT_REWRITE), so that it may have been imported before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,6 +29,9 @@ LOOK_S = 5.0
 
 POLLS_THAT_HANG = 3
 """Reads of one running task between two such looks that count as waiting in vain."""
+
+LONGEST_NAME = 44
+"""Characters of a test's name that its tenant has in its own; the last ones tell tests apart."""
 
 MARK = (
     "understudy(clock='frozen', speed=1, now=None, seed=None, plan=(), credits=None, allow_violations=False):"
@@ -92,7 +98,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             "fail a test whose client sent a request that a provider refuses or lets fail",
         ),
         ("understudy_providers", "args", [], "the providers to serve; all of them by default"),
-        ("understudy_specs", "args", [], "spec files of providers of your own"),
+        ("understudy_specs", "paths", [], "spec files of providers of your own, as seen from the ini file"),
         ("understudy_variants", "args", [], "other readings of a provider: PROVIDER.VARIANT"),
         ("understudy_effects", "args", [], "other effects of rules: RULE=reject, fail, warn or off"),
         ("understudy_limits", "args", [], "limits that are enforced: PROVIDER.UNIT=NUMBER"),
@@ -111,7 +117,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line("markers", MARK)
-    config.stash[_TOTALS] = {"costs": {}, "tests": 0}
+    config.stash[_TOTALS] = {}
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -139,7 +145,7 @@ def _settings(config: pytest.Config) -> Settings:
             seed=None if seed == "none" else int(seed),
             max_tenants=1_000_000,
             providers=tuple(config.getini("understudy_providers")),
-            specs=tuple(config.getini("understudy_specs")),
+            specs=tuple(str(path) for path in config.getini("understudy_specs")),
             variants=parse_variants(config.getini("understudy_variants")),
             effects=parse_effects(config.getini("understudy_effects")),
             limits=parse_limits(config.getini("understudy_limits")),
@@ -258,11 +264,23 @@ def _wishes(item: pytest.Item) -> dict[str, Any]:
     return out
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse markers that cannot be understood before anything runs."""
+    if hasattr(config, "workerinput"):
+        # A worker of pytest-xdist cannot refuse the run in words; there the tests fail one by one.
+        return
     for item in items:
         if item.get_closest_marker("understudy") is not None:
             _wishes(item)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test whose marker cannot be understood."""
+    if item.get_closest_marker("understudy") is not None:
+        try:
+            _wishes(item)
+        except pytest.UsageError as error:
+            pytest.fail(str(error), pytrace=False)
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------
@@ -277,6 +295,7 @@ def understudy_server(request: pytest.FixtureRequest) -> Iterator[Stage]:
     from mockserver.settings import SettingError
     from mockserver.stage import Stage
     from mockserver.steering import WorldError
+    from mockserver.story import add
     from validator.contract.document import SpecError
 
     config = request.config
@@ -299,6 +318,7 @@ def understudy_server(request: pytest.FixtureRequest) -> Iterator[Stage]:
         config.pluginmanager.unregister(watch)
         watch.stop()
         stage.stop()
+        add(config.stash[_TOTALS], stage.totals)
 
 
 def _token(config: pytest.Config) -> str:
@@ -321,7 +341,6 @@ def understudy(request: pytest.FixtureRequest, understudy_server: Stage) -> Iter
     .assert_no_violations(), .assert_no_double_spend(), .assert_delivered_once(task), .assert_laws()
     """
     from mockserver.steering import WorldError
-    from mockserver.story import add, totals_of
 
     item: pytest.Item = request.node
     wishes = _wishes(item)
@@ -331,22 +350,18 @@ def understudy(request: pytest.FixtureRequest, understudy_server: Stage) -> Iter
     except WorldError as error:
         pytest.fail(f"understudy: {error}", pytrace=False)
     item.stash[_WORLD] = world
-    totals = item.config.stash[_TOTALS]
-    totals["tests"] += 1
     try:
         yield world
     finally:
-        item.stash.__delitem__(_WORLD)
-        try:
-            add(totals["costs"], totals_of(world.cost))
-        finally:
-            world.close()
+        del item.stash[_WORLD]
+        world.close()
 
 
 def _tenant(item: pytest.Item) -> str:
     """Return a name for the tenant of a test: readable, and no other test's."""
     name = item.nodeid.rpartition("/")[2]
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", name.replace(".py::", "-")).strip("-")[-44:].strip("-")
+    words = re.sub(r"[^A-Za-z0-9]+", "-", name.replace(".py::", "-")).strip("-")
+    readable = words if len(words) <= LONGEST_NAME else words[-LONGEST_NAME:].partition("-")[2]
     return f"{readable or 'test'}-{hashlib.sha256(item.nodeid.encode()).hexdigest()[:8]}"
 
 
@@ -356,10 +371,18 @@ def _tenant(item: pytest.Item) -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test that passed, where its client sent what a provider refuses and nobody allowed it."""
+    __tracebackhide__ = True
     result = yield
     world = item.stash.get(_WORLD, None)
     if world is not None and item.config.getini("understudy_strict"):
-        world.assert_no_violations(allow=_wishes(item).get("allow", ()))
+        try:
+            world.assert_no_violations(allow=_wishes(item).get("allow", ()))
+        except AssertionError as error:
+            pytest.fail(
+                f"the test itself passed, but understudy_strict is on:\n{error}\n\n"
+                "where that is what is tested: @pytest.mark.understudy(allow_violations=True), or ids of rules",
+                pytrace=False,
+            )
     return result
 
 
@@ -370,7 +393,8 @@ def pytest_runtest_makereport(
     """Tell in the report of a failing test what its client did."""
     report = yield
     world = item.stash.get(_WORLD, None)
-    if world is not None and report.failed and call.when == "call":
+    # A fixture that talks to the provider fails at set-up; at tear-down the world is gone.
+    if world is not None and report.failed and call.when != "teardown":
         report.sections.append((SECTION, _story(world)))
     return report
 
@@ -403,6 +427,7 @@ class _Watch:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
         with self._lock:
             self._world, self._reads = item.stash.get(_WORLD, None), {}
         if self._world is not None and self._thread is None:
@@ -440,15 +465,11 @@ class _Watch:
 
     def _say(self, text: str) -> None:
         """Write to the terminal at once, past what pytest captures: who waits for ever sees no report."""
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        if reporter is None:
-            return
-        if capture is None:
-            reporter.write_line("\n" + text)
-            return
-        with capture.global_and_fixture_disabled():
-            reporter.write_line("\n" + text)
+        plugins = self._config.pluginmanager
+        capture = plugins.getplugin("capturemanager")
+        with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            # A worker of pytest-xdist has no terminal of its own; its error output is passed on.
+            print(f"\n{text}", file=sys.stderr, flush=True)
 
 
 # --- the end ----------------------------------------------------------------------------------------------
@@ -461,13 +482,12 @@ def pytest_testnodedown(node: Any, error: object) -> None:
     if sent:
         from mockserver.story import add
 
-        totals = node.config.stash[_TOTALS]
-        add(totals["costs"], sent["costs"])
-        totals["tests"] += sent["tests"]
+        add(node.config.stash[_TOTALS], sent)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Send home what a worker of pytest-xdist has seen."""
+    """Send home what a worker of pytest-xdist has seen, its fixtures torn down."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["understudy"] = session.config.stash[_TOTALS]
@@ -476,7 +496,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say what the session would have cost."""
     totals = config.stash[_TOTALS]
-    if totals["costs"]:
+    if totals:
         from mockserver.story import summary
 
-        terminalreporter.write_line(summary(totals["costs"], tests=totals["tests"]))
+        terminalreporter.write_line(summary(totals))

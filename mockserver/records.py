@@ -6,6 +6,7 @@ Made of the admin API's JSON, so that they are the same for a server in this pro
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,7 +107,7 @@ class Request:
         """Return the findings that the client itself is to blame for and that cost it a task.
 
         Not those of a scenario that was asked for, nor those that a right request meets as well: limits, an empty
-        wallet, a service that is down.
+        wallet, a service that is down, a name that is taken, which is what protects those who ask again.
         """
         if self.verdict == "accepted" or self._is_refused_on_purpose:
             return ()
@@ -124,7 +125,7 @@ _FEIGNED = ("refusal", "outcome")
 _OWN_FAULTS = frozenset(
     (
         *("no-route", "method-not-allowed", "unauthorized", "unsupported-media-type", "too-large"),
-        *("malformed", "invalid", "not-found", "conflict"),
+        *("malformed", "invalid", "not-found"),
     )
 )
 
@@ -138,6 +139,16 @@ class Attempt:
     error: str
     took_ms: int
     headers: Headers
+
+    @property
+    def is_taken(self) -> bool:
+        """Tell whether the receiver took it, also where a scenario has the server believe that it did not."""
+        said = _SAID.search(self.error)
+        status = int(said[1]) if said is not None else self.status
+        return status is not None and 200 <= status < 300
+
+
+_SAID = re.compile(r"the receiver said (\d{3})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from mockserver.inbox import Receiver
 from mockserver.local import LocalServer
 from mockserver.settings import Settings
 from mockserver.steering import Control, LocalControl, RemoteControl, WorldError
+from mockserver.story import Totals, add, run_totals, totals_of
 from mockserver.world import World
 from validator.contract import provider_names
 from validator.contract.expressions import Json
@@ -50,7 +51,9 @@ class Stage:
         self._lock = threading.Lock()
         self._receiver: Receiver | None = None
         self._names: set[str] = set()
+        self.totals: Totals = {}
         self._url, self._token = url, token
+        self._session = Dice(None, "session").uuid()[:8]
         settings = settings or Settings(port=0, log="off")
         self.server: LocalServer | None = None
         self.is_pulling = bool(url)
@@ -123,18 +126,28 @@ class Stage:
         provider; `plan` are scenarios that it begins with.
         """
         world = World(self, self._unique(name))
-        if now is not None:
-            world.clock.set(now)
-        world.clock.speed = speed
-        if seed is not None:
-            if self.server is None:
-                raise WorldError("a server elsewhere draws as it was started (--seed): leave the seed out")
-            self.server.app.backend.tenant(world.tenant).dice = Dice(seed, world.tenant)
-        if credits is not None:
-            world.control.call("PATCH", "/budgets", self._budgets(credits), has="budgets")
-        world.plan(*plan)
+        try:
+            # At rest first: a new clock runs, and a time that is asked for is to be exactly that.
+            world.clock.freeze()
+            if now is not None:
+                world.clock.set(now)
+            if speed:
+                world.clock.speed = speed
+            if seed is not None:
+                self._draw_with(seed, world.tenant)
+            if credits is not None:
+                world.control.call("PATCH", "/budgets", self._budgets(credits), has="budgets")
+            world.plan(*plan)
+        except BaseException:
+            world.close()
+            raise
         world.clock.moves = 0
         return world
+
+    def _draw_with(self, seed: int, tenant: str) -> None:
+        if self.server is None:
+            raise WorldError("a server elsewhere draws as it was started (--seed): leave the seed out")
+        self.server.app.backend.tenant(tenant).dice = Dice(seed, tenant)
 
     def _budgets(self, credits: float | Mapping[str, float]) -> dict[str, float]:
         if isinstance(credits, Mapping):
@@ -143,6 +156,9 @@ class Stage:
 
     def _unique(self, name: str) -> str:
         with self._lock:
+            if self.server is None:
+                # Others may test against that server at the same time, and their tests may have the same names.
+                name = f"{name[:50]}-{self._session}"
             for number in itertools.count(1):
                 found = name if number == 1 else f"{name[:58]}.{number}"
                 if found not in self._names:
@@ -151,9 +167,10 @@ class Stage:
         raise AssertionError
 
     def forget(self, world: World) -> None:
-        """Forget everything of a world: its tasks, its journal, what is still to be sent."""
+        """Forget a world, its tasks, its journal, what is still to be sent; what it cost is not forgotten."""
         if self.server is None:
             with contextlib.suppress(WorldError):
+                add(self.totals, totals_of(world.cost))
                 world.control.call("POST", "/reset", {}, has="")
             return
         if self.server.is_running:
@@ -163,8 +180,10 @@ class Stage:
         """Stop the server where it is ours, and close the inboxes."""
         if self._receiver is not None:
             self._receiver.stop()
-        if self.server is not None:
+        if self.server is not None and self.server.is_running:
             self.server.stop()
+            # A server knows at its end what everything came to, worlds that are gone included.
+            add(self.totals, run_totals(self.server.app))
 
     def __enter__(self) -> Self:
         """Return it."""

@@ -10,16 +10,14 @@ Exceptions::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from mockserver.inprocess import Wanted, ask
 from mockserver.local import LocalServer
 from mockserver.remote import Remote, RemoteError
-
-if TYPE_CHECKING:
-    pass
 
 
 class WorldError(RuntimeError):
@@ -40,7 +38,7 @@ class LocalControl:
             headers.append((b"x-admin-token", token.encode()))
         wanted = Wanted(
             method,
-            f"/t/{self._tenant}/__admin{path}".encode(),
+            f"/t/{quote(self._tenant, safe='')}/__admin{path}".encode(),
             headers,
             b"" if value is None else orjson.dumps(value),
         )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from mockserver.app import App
 from mockserver.limits import number
 from mockserver.records import Costs, Delivery, Request, Task, Violation
+from mockserver.wallets import money_of
 from validator.contract.expressions import Json
 from validator.report import printable
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from mockserver.world import World
 
 TAIL: Final = 10
-"""Exchanges that a story ends with."""
+"""Exchanges, tasks and so on that a story tells of one kind."""
 
 LONGEST_BODY: Final = 300
 """Characters of a body that a story shows."""
@@ -50,7 +53,7 @@ def violations_text(found: Sequence[tuple[Request, Violation]]) -> str:
         by_request.setdefault(request.id, (request, []))[1].append(one)
     count = len(by_request)
     lines = [f"{count} {'request was' if count == 1 else 'requests were'} not as the provider wants them:"]
-    for request, findings in by_request.values():
+    for request, findings in islice(by_request.values(), TAIL):
         lines += ["", f"  {exchange_line(request)}"]
         if request.body is not None:
             lines.append(f"    sent      {_short(request.body)}")
@@ -61,14 +64,15 @@ def violations_text(found: Sequence[tuple[Request, Violation]]) -> str:
             rows = (("found", one.found), ("allowed", one.allowed), ("try", one.suggestion))
             lines += [f"              {name:<8} {printable(text)}" for name, text in rows if text]
             lines.append(f"              rule     {one.rule} ({one.evidence}); understudy explain {one.rule}")
-        lines += [f"    perhaps   {miss}" for miss in request.near_misses[:3]]
+        lines += [f"    perhaps   {_without_tenant(miss)}" for miss in request.near_misses[:3]]
+    if count > TAIL:
+        lines += ["", f"  and {count - TAIL:,} more"]
     return "\n".join(lines)
 
 
 def exchange_line(request: Request) -> str:
     """Return an exchange in a line."""
-    # The tenant is the same for all of them, and its name is long.
-    target = printable(re.sub(r"^/t/[^/]+", "", request.target))
+    target = printable(_without_tenant(request.target))
     if len(target) > LONGEST_TARGET:
         target = target[: LONGEST_TARGET - 1] + "…"
     what = request.operation or ("result file" if request.task is not None else "")
@@ -114,7 +118,23 @@ def totals_of(costs: Costs) -> Totals:
     }
 
 
-def summary(totals: Totals, *, tests: int) -> str:
+def run_totals(app: App) -> Totals:
+    """Return what all tasks of a server that has stopped cost."""
+    out: Totals = {}
+    for name, one in app.totals.items():
+        if not one.tasks:
+            continue
+        units, money = one.used + one.reserved, money_of(app.backend.contracts[name])
+        out[name] = {
+            "tasks": one.tasks,
+            "units": round(units, 8),
+            "money": None if money is None else round(money.worth(units), 8),
+            "currency": None if money is None else money.currency,
+        }
+    return out
+
+
+def summary(totals: Totals) -> str:
     """Return what a session would have cost, in a line; "" where there were no tasks."""
     count = sum(one["tasks"] for one in totals.values())
     if not count:
@@ -128,8 +148,8 @@ def summary(totals: Totals, *, tests: int) -> str:
     worth = " and ".join(f"{amount:.2f} {currency}" for currency, amount in sorted(money.items()))
     return (
         f"understudy: {count:,} {'task' if count == 1 else 'tasks'}"
-        f" in {tests:,} {'test' if tests == 1 else 'tests'}"
-        f" would have cost {number(units)} units ({parts}){f', about {worth}' if worth else ''}"
+        f" would have cost {number(units)} {'unit' if units == 1 else 'units'} ({parts})"
+        f"{f', about {worth}' if worth else ''}"
     )
 
 
@@ -216,6 +236,11 @@ def _tail(requests: Sequence[Request]) -> str:
 def _clock(at: datetime) -> str:
     """Return the time of day of a moment, to the second."""
     return f"{at:%H:%M:%S}"
+
+
+def _without_tenant(target: str) -> str:
+    """Return a target without the tenant: it is the same for all of a world, and its name is long."""
+    return re.sub(r"(^|(?<= ))/t/[^/]+", "", target, count=1)
 
 
 def _short(value: Json) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 from mockserver.environment import (
@@ -45,6 +45,7 @@ from validator.security import make_token, takes_key
 if TYPE_CHECKING:
     from mockserver.stage import Stage
     from mockserver.transport import Transport
+    from mockserver.trial import Conduct, Finding
 
 
 MOST_SHOWN: Final = 1_000
@@ -56,7 +57,10 @@ TOLERANCE_S: Final = 300
 minutes."""
 
 
-class Seen(tuple[Any, ...]):
+T = TypeVar("T")
+
+
+class Seen(tuple[T, ...]):
     """Values, oldest first; `dropped` is how many older ones are not among them."""
 
     dropped: int = 0
@@ -213,7 +217,7 @@ class Planned:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take it out of the plan; one that a reset took out before is out."""
+        """Take it out of the plan.  Raises WorldError where it is gone, unless something else was raised."""
         if kind is None:
             self.remove()
             return
@@ -239,6 +243,7 @@ class World:
         self.clock._on_move = self._pull
         self._undo: list[tuple[ModuleType, str, Any]] = []
         self._inbox: Inbox | None = None
+        self._is_over = False
 
     @cached_property
     def providers(self) -> Mapping[str, Provider]:
@@ -260,7 +265,9 @@ class World:
         raise AttributeError(f"a world has no '{name}' ({hint})")
 
     def __getitem__(self, provider: str) -> Provider:
-        """Return a provider by its id."""
+        """Return a provider by its id; raises KeyError with the nearest."""
+        if provider not in self._stage.contracts:
+            raise KeyError(f"{provider} ({nearest(provider, self._stage.contracts) or 'not served here'})")
         return self.providers[provider]
 
     @cached_property
@@ -290,6 +297,8 @@ class World:
         Raises WorldError for a module that reaches neither, since then nothing would change.
         """
         for module in modules:
+            if any(driven is module for driven, _, _ in self._undo):
+                continue
             found = stand_ins(module, self.clock)
             if not found:
                 raise WorldError(
@@ -329,7 +338,10 @@ class World:
         }
         counts = {"times": times, "after": after, "probability": probability}
         entry |= {key: value for key, value in counts.items() if value is not None}
-        return self.plan(entry)[0]
+        try:
+            return self.plan(entry)[0]
+        except WorldError as error:
+            raise WorldError(str(error).removeprefix("entry 1: ")) from None
 
     def plan(self, *entries: Mapping[str, Json] | str) -> tuple[Planned, ...]:
         """Add entries to the plan, written as `--plan` files have them; a text is a scenario by its name."""
@@ -354,20 +366,20 @@ class World:
     # --- what happened
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
+    def tasks(self) -> Seen[Task]:
         """Return the tasks, newest last, as they are now."""
         told = self.control.call("GET", f"/tasks?limit={MOST_SHOWN}", has="tasks")
         return _seen(map(task_of, told["tasks"]), told["count"] - len(told["tasks"]))
 
     @property
-    def requests(self) -> tuple[Request, ...]:
+    def requests(self) -> Seen[Request]:
         """Return the requests of the client with their answers, newest last; fetches of results among them."""
         told = self.control.call("GET", f"/requests?limit={MOST_SHOWN}", has="requests")
         hidden = told["kept"] - len(told["requests"]) + told["dropped"]
         return _seen(map(request_of, told["requests"]), hidden)
 
     @property
-    def deliveries(self) -> tuple[Delivery, ...]:
+    def deliveries(self) -> Seen[Delivery]:
         """Return the callbacks, sent or still to be sent, with every attempt, newest last."""
         told = self.control.call("GET", f"/deliveries?limit={MOST_SHOWN}", has="deliveries")
         hidden = told["kept"] - len(told["deliveries"]) + told["dropped"]
@@ -376,7 +388,16 @@ class World:
     @property
     def violations(self) -> tuple[tuple[Request, Violation], ...]:
         """Return pairs (request, finding) of what was wrong with the requests and cost the client a task."""
-        return tuple((request, one) for request in self.requests for one in request.errors)
+        found = [(request, one) for request in self.requests for one in request.errors]
+        if not any(one.kind == "not-found" for _, one in found):
+            return tuple(found)
+        # A task that a scenario hides for a while is no mistake of those who look for it.
+        known = [task.id for task in self.tasks]
+        return tuple(
+            (request, one)
+            for request, one in found
+            if one.kind != "not-found" or not any(name in request.target for name in known)
+        )
 
     @property
     def cost(self) -> Costs:
@@ -469,6 +490,72 @@ class World:
             raise AssertionError(violations_text(found))
         self._check_whole("requests", self.requests)
 
+    @property
+    def conduct(self) -> Conduct:
+        """Return everything the client did so far, as the laws look at it; see `mockserver.trial`."""
+        from mockserver.trial import conduct_of
+
+        server = self._stage.server
+        if server is None:
+            raise WorldError(
+                f"the server is elsewhere ({self.origin}), and the laws look at what only it knows;"
+                " judge with a server in this process, without --understudy-url"
+            )
+
+        async def read() -> Conduct:
+            return conduct_of(server.app.backend, self.tenant)
+
+        return server.run(read())
+
+    def findings(self, *laws: str) -> tuple[Finding, ...]:
+        """Return what became of each law, or of those named: kept, broken with what shows it, or not reached.
+
+        Raises WorldError for a law that there is not.
+        """
+        return self._judged(laws)[1]
+
+    def _judged(self, laws: Iterable[str]) -> tuple[Conduct, tuple[Finding, ...]]:
+        from mockserver.trial import LawError, judge
+
+        conduct = self.conduct
+        try:
+            return conduct, judge(conduct, tuple(laws) or None)
+        except LawError as error:
+            raise WorldError(str(error)) from None
+
+    def assert_laws(self, *laws: str) -> None:
+        """Fail where the client broke a law, with the exchanges that show it.
+
+        Of laws that are named each must have been reached as well: what was never put to the test was not kept.
+        """
+        __tracebackhide__ = True
+        conduct, findings = self._judged(laws)
+        self._assert_unbroken(conduct, findings)
+        missed = [one for one in findings if one.outcome == "not-reached"] if laws else []
+        if missed:
+            from mockserver.trial import LAWS
+
+            lines = [
+                f"{one.law} was not put to the test: {one.note or LAWS[one.law].reach}" for one in missed
+            ]
+            raise AssertionError("\n".join(lines))
+
+    def assert_no_double_spend(self) -> None:
+        """Fail where one wish became several tasks, each of which is paid for.
+
+        Two requests that say the same are one wish, unless the first task had failed before the second was made.
+        """
+        __tracebackhide__ = True
+        self._assert_unbroken(*self._judged(("one-task-per-wish",)))
+
+    def _assert_unbroken(self, conduct: Conduct, findings: Iterable[Finding]) -> None:
+        __tracebackhide__ = True
+        from mockserver.trial import finding_text
+
+        broken = [one for one in findings if one.outcome == "broken"]
+        if broken:
+            raise AssertionError("\n\n".join(finding_text(one, conduct) for one in broken))
+
     def assert_delivered_once(self, task: Task | str | None = None) -> None:
         """Fail unless every callback of a task, or of all tasks, was taken by its receiver exactly once."""
         __tracebackhide__ = True
@@ -482,9 +569,7 @@ class World:
                 f"{whose} no callback: did the request ask for one, and has the clock moved?"
             )
         wrong = [
-            one
-            for one in found
-            if sum(200 <= (tried.status or 0) < 300 for tried in one.attempts) != 1 or not one.is_delivered
+            one for one in found if sum(tried.is_taken for tried in one.attempts) != 1 or not one.is_delivered
         ]
         twice = _repeated(found)
         if wrong or twice:
@@ -492,8 +577,8 @@ class World:
             raise AssertionError("\n".join(["not delivered exactly once:", *lines]))
         self._check_whole("deliveries", self.deliveries)
 
-    def _check_whole(self, what: str, seen: tuple[Any, ...]) -> None:
-        if isinstance(seen, Seen) and seen.dropped:
+    def _check_whole(self, what: str, seen: Seen[Any]) -> None:
+        if seen.dropped:
             raise WorldError(
                 f"{seen.dropped:,} older {what} of this world are not kept any more,"
                 " so that nothing can be said about all of them"
@@ -509,7 +594,9 @@ class World:
         if self._inbox is not None:
             self._stage.receiver.close(self.tenant)
             self._inbox = None
-        self._stage.forget(self)
+        if not self._is_over:
+            self._is_over = True
+            self._stage.forget(self)
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -526,7 +613,7 @@ class World:
         return f"<world {self.tenant} at {self.origin}: {', '.join(self._stage.contracts)}>"
 
 
-def _seen(newest_first: Iterable[Any], dropped: int) -> Seen:
+def _seen(newest_first: Iterable[T], dropped: int) -> Seen[T]:
     out = Seen(reversed(list(newest_first)))
     out.dropped = max(dropped, 0)
     return out

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,12 @@ from validator.contract.expressions import Json
 if TYPE_CHECKING:
     pass
 
+
+TURN_S: Final = 1.0
+"""Real seconds that a sleeper waits for others to move the clock; that takes milliseconds."""
+
+PATIENCE_S: Final = 30.0
+"""The same for those who want to move it themselves: longer than receivers are given to answer."""
 
 MOST_STEPS: Final = 100_000
 """Events in a row after which a world counts as one that never comes to rest."""
@@ -41,7 +48,8 @@ class WorldClock:
     """
 
     def __init__(self, control: Control, app: App | None, tenant: str) -> None:
-        """Steer the clock of a tenant."""
+        """Steer the clock of a tenant, which is made by being asked.  Raises WorldError for a name it cannot have."""
+        began = control.call("GET", "/clock", has="now_ms")["now_ms"]
         self._control, self._app, self._tenant = control, app, tenant
         # One mover at a time: the server refuses a second one while a clock is being moved.
         self._moving = threading.RLock()
@@ -49,15 +57,17 @@ class WorldClock:
         self._count = itertools.count()
         self._on_move: Callable[[], None] = lambda: None
         self.moves = 0
-        self._began = self.ms
+        self._began: int = began
 
     # --- looking
 
     @property
     def ms(self) -> int:
         """Return the time in milliseconds since the epoch."""
-        if self._app is not None:
-            return self._app.backend.tenant(self._tenant).clock.now()
+        # Looked up without a detour through the server's thread: a client that polls asks often.
+        held = self._app.backend.tenants.get(self._tenant) if self._app is not None else None
+        if held is not None:
+            return held.clock.now()
         now: int = self._control.call("GET", "/clock", has="now_ms")["now_ms"]
         return now
 
@@ -69,8 +79,9 @@ class WorldClock:
     @property
     def speed(self) -> float:
         """Return how many of its seconds pass in one real second: 0 at rest."""
-        if self._app is not None:
-            return self._app.backend.tenant(self._tenant).clock.speed
+        held = self._app.backend.tenants.get(self._tenant) if self._app is not None else None
+        if held is not None:
+            return held.clock.speed
         speed: float = self._control.call("GET", "/clock", has="speed")["speed"]
         return speed
 
@@ -98,9 +109,22 @@ class WorldClock:
         self._began = min(self._began, self.ms)
 
     def _set(self, change: Mapping[str, Json]) -> None:
-        with self._moving:
+        with self._held():
             self._control.call("PUT", "/clock", change, has="mode")
             self.moves += 1
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keep others from moving the clock."""
+        if not self._moving.acquire(timeout=PATIENCE_S):
+            raise WorldError(
+                "the clock is being moved by another thread, which may be waiting for this one:"
+                " who answers a callback cannot move the clock"
+            )
+        try:
+            yield
+        finally:
+            self._moving.release()
 
     # --- moving
 
@@ -137,7 +161,7 @@ class WorldClock:
         raise WorldError(f"after {MOST_STEPS:,} steps there is still something to come")
 
     def _advance(self, value: Mapping[str, Json]) -> Events:
-        with self._moving:
+        with self._held():
             told = self._control.call("POST", "/clock/advance", value, has="events")
             self.moves += 1
             self._on_move()
@@ -186,9 +210,14 @@ class WorldClock:
         return result
 
     def _move_to(self, wake: int) -> None:
-        with self._moving:
+        if not self._moving.acquire(timeout=TURN_S):
+            # Whoever moves it waits for an answer to a callback, most likely of this very thread: it sleeps no time.
+            return
+        try:
             if self.ms < wake:
                 self._advance({"to": wake})
+        finally:
+            self._moving.release()
 
     def _wake(self, seconds: float) -> tuple[int, float]:
         if not 0 <= seconds < math.inf:

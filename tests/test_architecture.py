@@ -52,14 +52,14 @@ LEVELS = {
         validator.security validator.shell
         """,
     3: """
-        mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har mockserver.ids
-        mockserver.journal mockserver.limits mockserver.plans mockserver.preferences mockserver.receivers
-        mockserver.recordings mockserver.renderings mockserver.replays mockserver.scenarios mockserver.settings
-        mockserver.store mockserver.tasks mockserver.tenants mockserver.trial
-        mockserver.trial.conduct mockserver.trial.endings mockserver.trial.laws mockserver.trial.leaks
-        mockserver.trial.news mockserver.trial.polls mockserver.trial.rendering mockserver.trial.results
-        mockserver.trial.retries mockserver.trial.spending mockserver.trial.steps mockserver.trial.verdicts
-        mockserver.trial.words mockserver.wallets mockserver.wire
+        mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har
+        mockserver.ids mockserver.journal mockserver.limits mockserver.plans mockserver.preferences
+        mockserver.receivers mockserver.recordings mockserver.renderings mockserver.replays
+        mockserver.scenarios mockserver.settings mockserver.store mockserver.tasks mockserver.tenants
+        mockserver.trial mockserver.trial.conduct mockserver.trial.endings mockserver.trial.laws
+        mockserver.trial.leaks mockserver.trial.news mockserver.trial.polls mockserver.trial.rendering
+        mockserver.trial.results mockserver.trial.retries mockserver.trial.spending mockserver.trial.steps
+        mockserver.trial.verdicts mockserver.trial.words mockserver.wallets mockserver.wire
         """,
     4: """
         mockserver.actions mockserver.admin mockserver.admin.accounts mockserver.admin.answers
@@ -72,13 +72,14 @@ LEVELS = {
         mockserver.proxy.totals mockserver.proxy.upstream mockserver.visits
         """,
     5: """
-        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.inbox mockserver.inprocess mockserver.local
-        mockserver.proxy.command mockserver.proxy.serving mockserver.pytest_plugin mockserver.records
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.inbox mockserver.inprocess
+        mockserver.local mockserver.proxy.command mockserver.proxy.serving mockserver.pytest_plugin
+        mockserver.records mockserver.remote mockserver.server mockserver.stage mockserver.steering
+        mockserver.story mockserver.terminal mockserver.transport mockserver.world mockserver.worldclock
         mockserver.rehearsal mockserver.rehearsal.acts mockserver.rehearsal.orders mockserver.rehearsal.program
         mockserver.rehearsal.reports mockserver.rehearsal.run mockserver.rehearsal.staging
-        mockserver.rehearsal.verdict mockserver.rehearse mockserver.remote mockserver.server
-        mockserver.stage mockserver.steering mockserver.story mockserver.terminal mockserver.transport
-        mockserver.trial.stateful mockserver.trial.workplace mockserver.world mockserver.worldclock
+        mockserver.rehearsal.verdict mockserver.rehearse
+        mockserver.trial.stateful mockserver.trial.workplace
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
@@ -91,8 +92,9 @@ DOORS = {
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
     "click": """mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.rehearse mockserver.terminal
         validator.__main__ validator.cli validator.options""",
-    # Callbacks go out, and what a proxy lets pass; the others are parts that a client's own library takes.
-    "httpx": "mockserver.callbacks mockserver.proxy.upstream mockserver.transport validator.preflight.httpx",
+    # Callbacks go out, and what a proxy lets pass; the others are parts for the client's own library.
+    "httpx": """mockserver.callbacks mockserver.proxy.upstream mockserver.transport
+        validator.preflight.httpx""",
     "hypothesis": "mockserver.trial.stateful",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.

@@ -1,0 +1,65 @@
+"""A miniature suite of a user under pytest-xdist: no reset, no clash, one sum."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.conftest import Suite
+
+pytest.importorskip("xdist")
+
+SUITE = """
+    import httpx
+    import pytest
+
+    URL = "/v1/videos/text2video"
+
+
+    @pytest.fixture
+    def http(understudy):
+        with httpx.Client(headers=understudy.kling.credentials, trust_env=False) as http:
+            yield http
+
+
+    @pytest.mark.parametrize("number", range(12))
+    def test_only_ones_own_tasks_are_there(understudy, http, number):
+        url = understudy.kling.base_url + URL
+        for count in range(3):
+            made = http.post(url, json={"prompt": f"boat {number} {count}", "external_task_id": str(count)})
+            assert made.status_code == 200, made.text
+        assert 3 == len(http.get(url).json()["data"]) == len(understudy.tasks)
+        understudy.clock.advance("PT5M")
+        assert all(task.has_ended for task in understudy.tasks)
+
+
+    def test_scenarios_are_ones_own(understudy, http):
+        understudy.scenario("maintenance")
+        assert 503 == http.post(understudy.kling.base_url + URL, json={"prompt": "x"}).status_code
+
+
+    @pytest.mark.understudy(speeed=1)
+    def test_a_marker_that_cannot_be_understood():
+        pass
+
+
+    def test_one_that_fails_tells_its_story(understudy, http):
+        http.post(understudy.kling.base_url + URL, json={"prompt": "x", "duration": "7"})
+        assert 0
+"""
+
+
+def test_workers_share_nothing_and_their_costs_add_up(suite: Suite) -> None:
+    suite.write(test_many=SUITE)
+
+    result = suite.start("-p", "xdist", "-n", "2")
+
+    result.assert_outcomes(passed=13, failed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*::test_a_marker_that*: @pytest.mark.understudy has no argument 'speeed' (did you mean speed?)",
+            "*- understudy -*",
+            "1 request was not as the provider wants them:",
+            "    refused   duration: this model makes videos of 5 and 10 seconds only",
+            "understudy: 36 tasks would have cost 36 units (kling 36), about 5.04 USD",
+        ]
+    )
