@@ -15,7 +15,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -315,11 +314,15 @@ def rehearse(orders: Orders, on_played: Callable[[Played, int], None] | None = N
     `on_played` is told of each that was, with the number of those that are to be played, 0 while it is not known.
     Raises NoRehearsalError, and what :class:`Stage` raises.  Ctrl+C ends every program before it goes on its way.
     """
+    try:
+        return _rehearse(orders, on_played)
+    except NotRunnableError as error:
+        raise NoRehearsalError(str(error)) from None
+
+
+def _rehearse(orders: Orders, on_played: Callable[[Played, int], None] | None) -> list[Played]:
     with Stage(orders) as stage:
-        try:
-            baseline = stage.play(ACTS[BASELINE])
-        except NotRunnableError as error:
-            raise NoRehearsalError(str(error)) from None
+        baseline = _alone(stage, BASELINE, stage.contracts, orders)
         _check(baseline, orders, stage)
         done = {BASELINE: baseline}
         use = baseline.use
@@ -329,7 +332,7 @@ def rehearse(orders: Orders, on_played: Callable[[Played, int], None] | None = N
             on_played(baseline, 0)
         if not is_over and _hides_reads(orders, use, stage):
             # What it does beside listening shows only where there is nothing to hear.
-            deaf = stage.play(ACTS[DEAF], _only(stage.contracts, use))
+            deaf = _alone(stage, DEAF, _only(stage.contracts, use), orders)
             use |= deaf.use or use
             if DEAF in orders.acts:
                 done[DEAF] = deaf
@@ -367,6 +370,16 @@ def is_broken(played: Played) -> bool:
     return any(one.outcome == "broken" for one in played.findings)
 
 
+def _alone(stage: Stage, name: str, contracts: Mapping[str, Contract], orders: Orders) -> Played:
+    """Return one act that nothing else is played beside.
+
+    In a thread as well: Ctrl+C goes to the main one, and must not come between the start of a program and the note
+    of its number.
+    """
+    (played,) = _side_by_side(stage, [ACTS[name]], contracts, orders)
+    return played
+
+
 def _side_by_side(
     stage: Stage, ahead: Sequence[Act], contracts: Mapping[str, Contract], orders: Orders
 ) -> Iterator[Played]:
@@ -377,11 +390,10 @@ def _side_by_side(
             while open_:
                 over, open_ = wait(open_, return_when=FIRST_COMPLETED)
                 for future in over:
-                    with suppress(NotRunnableError):
-                        played = future.result()
-                        yield played
-                        if orders.is_fail_fast and is_broken(played):
-                            return
+                    played = future.result()
+                    yield played
+                    if orders.is_fail_fast and is_broken(played):
+                        return
         finally:
             # Whatever ends this, a fault or Ctrl+C included: nothing of ours goes on.
             for future in open_:
