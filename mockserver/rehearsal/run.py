@@ -43,6 +43,9 @@ JOURNAL_ENTRIES: Final = 5_000
 
 JOURNAL_BYTES: Final = 256 * 1024 * 1024
 
+FAST: Final = 1_000.0
+"""A speed at which the files of a day are gone before a slow client asks for them."""
+
 CALLBACK_S: Final = 5.0
 """Seconds that a receiver may take."""
 
@@ -449,9 +452,17 @@ def _check(baseline: Played, orders: Orders, stage: Stage) -> None:
     if ended.code != 0:
         raise NoRehearsalError(
             f"the client ended with {ended.code}, with nothing in its way",
-            ["what it says is below; a client that passes no baseline cannot be told apart by its faults"],
+            [
+                "what it says is below; a client that passes no baseline cannot be told apart by its faults",
+                *_too_fast(orders.speed),
+            ],
             played=baseline,
         )
+
+
+def _too_fast(speed: float) -> Iterator[str]:
+    if speed > FAST:
+        yield f"at --speed {speed:g} what expires at the provider's is gone at once; try a slower one"
 
 
 def _ended_with(ended: Ended) -> str:

@@ -168,6 +168,13 @@ def test_a_client_that_fails_with_nothing_in_its_way(tmp_path: Path) -> None:
     assert "ended with 9, with nothing in its way" in str(error)
 
 
+def test_a_speed_that_may_be_why_is_named(tmp_path: Path) -> None:
+    command = client(tmp_path, script=SCRIPT + "sys.exit(9)")
+
+    assert 1 == len(refused(command).hints)
+    assert any("--speed 5000" in hint for hint in refused(command, speed=5_000.0).hints)
+
+
 def test_a_client_that_does_not_end_with_nothing_in_its_way(tmp_path: Path) -> None:
     error = refused(client(tmp_path, script=SCRIPT + "time.sleep(600)"), time_limit=3.0)
 
@@ -248,7 +255,7 @@ def test_ctrl_c_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.Monke
         started.append(process.pid)
         if len(started) == 4:
             # Three acts are under way beside each other.
-            threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
         return process
 
     monkeypatch.setattr(Program, "_start", noting)
