@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mockserver.scenarios import SCENARIOS, ScenarioError, obstacle, role_of
+from mockserver.scenarios import find as find_scenario
 from mockserver.trial.conduct import Conduct, Flaw
-from mockserver.trial.laws import LAWS, find, judge
+from mockserver.trial.laws import LAWS, LawError, find, judge
 from mockserver.trial.rendering import exchange_lines, finding_text
 from mockserver.trial.verdicts import Finding
 from mockserver.trial.words import short
@@ -144,11 +145,19 @@ def client_machine(
     contract = load(provider) if isinstance(provider, str) else provider
     made = _operation(contract, operation)
     wanted = default_laws() if laws is None else tuple(find(name).id for name in laws)
+    of_programs = [name for name in wanted if LAWS[name].needs_program]
+    if of_programs:
+        raise LawError(
+            f"{', '.join(of_programs)}: only a program that was run can keep this; see docs/laws.md"
+        )
     known = default_faults(contract, made)
     if faults is not None:
-        missing = [name for name in faults if name not in {one.scenario for one in known}]
-        if missing:
-            raise ScenarioError(f"a client of {made.id} cannot meet {', '.join(missing)} here")
+        for name in faults:
+            if find_scenario(name).name not in {one.scenario for one in known}:
+                why = (
+                    "it waits by the wall clock" if name in REAL_TIME else "the operation has nothing for it"
+                )
+                raise ScenarioError(f"a client of {made.id} cannot meet {name} here: {why}")
         known = tuple(one for one in known if one.scenario in faults)
     of_create, of_read = (
         st.sampled_from((None, *(one for one in known if one.role == role))) for role in ("create", "read")
@@ -168,7 +177,13 @@ def client_machine(
             else:
                 places.append(Workplace(contract, limits=dict.fromkeys(_units(contract), 1e9)))
             self.place = places[0]
-            self.adapter = make_adapter(self.place)
+            adapter: Any = make_adapter(self.place)
+            if not isinstance(adapter, Adapter):
+                got = type(adapter).__name__
+                raise TypeError(
+                    f"make_adapter returned {got}; it has to return an Adapter(submit=..., poll=...)"
+                )
+            self.adapter = adapter
             self.open: list[_Job] = []
             self.asked: set[Hashable] = set()
             self.notices: list[Notice] = []

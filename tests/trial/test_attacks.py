@@ -674,3 +674,30 @@ def test_another_tenant_is_another_client() -> None:
 
     assert TENANT in BASE
     assert () == conduct.exchanges
+
+
+def test_a_scenario_of_the_file_does_nothing_to_the_answers_that_tell_of_it() -> None:
+    with World(plan=[plan("truncated-file")]) as world:
+        task = make(world)
+        world.sleep(20)
+        told = world.request("GET", f"/clips/{task}")
+        with pytest.raises(Lost):
+            world.fetch(told.json["clip"]["file"]["url"])
+        conduct = world.conduct()
+
+    assert ["ok", "ok", "lost"] == [step.nature for step in conduct.steps]
+    assert conduct.has_result(task)
+
+
+def test_a_head_tells_nothing_about_a_task() -> None:
+    with World() as world:
+        task = make(world)
+        world.sleep(20)
+        world.request("HEAD", f"/clips/{task}")
+        head = world.conduct()
+        world.request("GET", f"/clips/{task}")
+        conduct = world.conduct()
+
+    assert not head.has_end(task)
+    assert conduct.has_end(task)
+    assert "kept" == outcome("stops-at-final-state", conduct)
