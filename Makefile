@@ -57,7 +57,7 @@ lock:
 	  echo "$$lock" | sed 's/ .*//'; \
 	  build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command 'make lock' $(ARGS) \
-	    --extra media pyproject.toml -o $$lock || exit 1; \
+	    --extra media --extra lint pyproject.toml -o $$lock || exit 1; \
 	done
 
 clean:

@@ -43,13 +43,15 @@ LEVELS = {
         validator.contract.trees validator.contract.workbench
         """,
     2: """
-        validator validator.__main__ validator.addresses validator.cases validator.check validator.cli
-        validator.curl validator.errors validator.explain validator.images validator.keywords validator.lint
-        validator.nearmiss validator.options validator.preflight validator.preflight.aiohttp
+        validator validator.__main__ validator.addresses validator.calls validator.cases validator.check
+        validator.cli validator.curl validator.discovery validator.errors validator.explain validator.findings
+        validator.formats validator.found validator.httpfile validator.images validator.jssource
+        validator.keywords validator.lint validator.nearmiss validator.options validator.partial
+        validator.placeholders validator.postman validator.preflight validator.preflight.aiohttp
         validator.preflight.flight validator.preflight.guard validator.preflight.httpx
         validator.preflight.inspection validator.preflight.problems validator.preflight.requests
-        validator.preflight.urllib validator.printing validator.readers validator.report validator.request
-        validator.security validator.shell
+        validator.preflight.urllib validator.printing validator.pysource validator.readers validator.report
+        validator.request validator.security validator.shell
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har
@@ -106,6 +108,11 @@ DOORS = {
     "referencing": "validator.contract.reference",
     "requests": "validator.preflight.requests",
     "standardwebhooks": "mockserver.callbacks",
+    # What lint reads .gitignore and JavaScript with; the latter is an extra.
+    "pathspec": "validator.discovery",
+    "tree_sitter": "validator.jssource",
+    "tree_sitter_javascript": "validator.jssource",
+    "tree_sitter_typescript": "validator.jssource",
     "starlette": " ".join(module for module in LEVEL_OF if module.startswith("mockserver.admin")),
     # What requests raises is only told apart by what it wraps.
     "urllib3": "validator.preflight.requests",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -98,6 +99,14 @@ REQUESTS = """
 curl https://api.toy.example/api/clips -H 'X-Toy-Key: k' -H 'Content-Type: application/json' -d '{"prompt": "a"}'
 curl https://api.toy.example/api/clips -H 'X-Toy-Key: k' -d '{"prompt": "a"}'
 """
+CALLS = """
+import requests
+
+requests.post("https://api.toy.example/api/clips", json={"prompt": "a", "sound": 5})  # understudy: ignore
+requests.post("https://api.toy.example/api/clips", json=BODY)
+requests.post(URL, json={"done": True})
+"""
+DIGEST = hashlib.sha256(b'"a9"').hexdigest()[:16]
 BODIES = ['{"prompt": "a", "model": "a9", "promt": "b"}', '{"picture": "iVBORw0KGgo="}', "{}"]
 
 
@@ -109,9 +118,14 @@ def test_every_member_of_the_json_of_lint_is_described(tmp_path: Path) -> None:
         "log": {"entries": [{"request": {"method": "GET", "url": "https://api.toy.example/api/clips"}}]}
     }
     (tmp_path / "x.har").write_text(json.dumps(archive))
-    files = [str(tmp_path / name) for name in ("calls.sh", "bodies.ndjson", "x.har")]
+    (tmp_path / "app.py").write_text(CALLS)
+    known = {"file": str(tmp_path / "bodies.ndjson"), "rule": "toy.clip.model", "pointer": "/model"}
+    baseline = {"version": 1, "findings": [known | {"digest": ""}, known | {"digest": DIGEST}]}
+    (tmp_path / "baseline.json").write_text(json.dumps(baseline))
+    files = [str(tmp_path / name) for name in ("calls.sh", "bodies.ndjson", "x.har", "app.py")]
 
-    out = CliRunner().invoke(main, ["lint", "--format", "json", "--spec", str(TOY), *files]).output
+    options = ["--format", "json", "--spec", str(TOY), "--baseline", str(tmp_path / "baseline.json")]
+    out = CliRunner().invoke(main, ["lint", *options, *files]).output
     alone = CliRunner().invoke(main, ["lint", "--format", "json", "-"], input="{}").output
 
     shown = json.loads(out)

@@ -6,9 +6,11 @@ nothing found, 1 for findings, 2 for what could not be looked at.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
@@ -38,6 +40,7 @@ from validator.printing import (
     BOLD,
     DIM,
     ColourChoice,
+    clean,
     is_coloured,
     is_terminal,
     json_text,
@@ -54,6 +57,30 @@ _PROGRESS_FROM: Final = 50
 
 # --- lint -------------------------------------------------------------------------------------------------
 
+_FORMATS: Final = ("text", "json", "sarif", "junit", "github", "markdown")
+
+
+class _ReportType(click.ParamType[tuple[str, str]]):
+    """`FORMAT=FILE`."""
+
+    name = "report"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return (format, file)."""
+        if isinstance(value, tuple):
+            return value
+        format_, equals, file = str(value).partition("=")
+        if not equals or not file:
+            self.fail(f"'{value}' names no file; write FORMAT=FILE, such as sarif=lint.sarif")
+        return chosen(format_, _FORMATS, "no format"), file
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Offer the formats."""
+        offers = [f"{one}=" for one in _FORMATS]
+        return [click.shell_completion.CompletionItem(one) for one in offers if one.startswith(incomplete)]
+
 
 @click.command(
     cls=Command,
@@ -61,7 +88,11 @@ _PROGRESS_FROM: Final = 50
     examples=(
         ("request.har", "every request of a browser's recording that is for a known provider"),
         ("--provider {provider} --operation {operation} body.json", "one body"),
-        ("--strict README.md", "the curl commands of a page, warnings counted"),
+        ("src/ tests/", "the calls in programs, pages and scripts below these directories"),
+        ("--strict README.md", "the calls that a page shows, warnings counted"),
+        ("--report sarif=lint.sarif --report junit=lint.xml .", "the result for CI systems beside the text"),
+        ("--write-baseline lint-baseline.json src/", "what is found today, to be passed over from now on"),
+        ("--baseline lint-baseline.json src/", "only what is new since then"),
         ("--format json requests.ndjson", "a body or a request on each line, the result for machines"),
         ("--effect {rule}=warn calls.sh", "one rule taken less seriously"),
         ("--spec mine.yaml body.json", "a provider of your own"),
@@ -69,8 +100,8 @@ _PROGRESS_FROM: Final = 50
     ending=(
         "Exit code: 0 when the provider would take every request; 1 when something was found; 2 when something could "
         "not be checked (a file that cannot be read, a request nobody knows, a wrong option). 2 comes before 1, so "
-        "that 1 always means that everything was looked at. Requests to others in an HTTP archive are left out and "
-        "counted."
+        "that 1 always means that everything was looked at. Requests to others in an HTTP archive or a program are "
+        "left out and counted, as are calls that only running the program would tell."
     ),
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(allow_dash=True))
@@ -89,7 +120,38 @@ _PROGRESS_FROM: Final = 50
     show_default=True,
     help="What the files hold. auto: look.",
 )
-@format_option("text", "json")
+@click.option(
+    "--discover",
+    is_flag=True,
+    help="Treat named files like those of a directory: one without requests is passed over.",
+)
+@format_option(*_FORMATS)
+@click.option(
+    "--report",
+    "reports",
+    type=_ReportType(),
+    multiple=True,
+    metavar="FORMAT=FILE",
+    help="Write the result to a file as well; may be repeated.",
+)
+@click.option(
+    "--github-summary", is_flag=True, help="Add the result to the summary of a step of GitHub Actions."
+)
+@click.option(
+    "--baseline",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Pass over the findings that stand in this file.",
+)
+@click.option(
+    "--write-baseline",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write what is found to this file, to be passed over from now on.",
+)
+@click.option(
+    "--strict-baseline", is_flag=True, help="Count entries of the baseline that are no longer found."
+)
 @setting_options
 @click.option("--strict", is_flag=True, help="Count warnings as findings.")
 @click.option("--quiet", is_flag=True, help="Print only requests with findings, and no summary.")
@@ -100,7 +162,13 @@ def lint(
     operation: str | None,
     spec: str | None,
     form: str,
+    discover: bool,
     format_: str,
+    reports: tuple[tuple[str, str], ...],
+    github_summary: bool,
+    baseline: str | None,
+    write_baseline: str | None,
+    strict_baseline: bool,
     effects: tuple[tuple[str, Effect], ...],
     variants: tuple[tuple[str, str], ...],
     strict: bool,
@@ -109,15 +177,17 @@ def lint(
 ) -> int:
     """Say what is wrong with requests, and what the provider would answer, before they are sent.
 
-    A FILE holds JSON bodies (one, or one a line), whole requests as JSON objects with method, url, headers and
-    body, an HTTP archive (.har), or curl commands in a script or in a Markdown page; - is standard input. Nothing
+    A FILE holds JSON or YAML bodies, whole requests with method, url, headers and body, an HTTP archive (.har), a
+    Postman collection, requests as editors send them (.http), curl commands, calls in Python, JavaScript or
+    TypeScript, or all of these in the code of a Markdown page; - is standard input, a directory is walked. Nothing
     is sent, run or fetched: what cannot be seen, such as the picture behind a URL, is said to be not checked.
 
     The provider is told by the URL: its real host, or the base URL of a mock server. A body alone needs
     --provider, and --operation where more than one operation could take it.
     """
     from validator.addresses import Library
-    from validator.lint import Tally, judgement_json, judgement_text
+    from validator.findings import without_ignored
+    from validator.lint import Judgement, Tally, judgement_text
 
     contracts = open_contracts(provider, spec, (effects, variants))
     forced = provider or (next(iter(contracts)) if spec is not None else None)
@@ -130,42 +200,189 @@ def lint(
         except click.BadParameter as error:
             error.param_hint = "'--operation'"
             raise
+    if strict_baseline and baseline is None:
+        raise click.UsageError("--strict-baseline needs --baseline, whose entries it counts")
+    summary_file = _summary_file() if github_summary else None
+    known = _open_baseline(baseline) if baseline is not None and write_baseline is None else None
     library = Library(contracts=contracts, provider=forced, operation=operation)
-    tally, shown = Tally(), list[Json]()
+    tally, kept = Tally(), list[Judgement]()
     is_painted = is_coloured(colour, sys.stdout)
-    for one in _progress(_judgements(files, library, form)):
-        tally.add(one)
-        if one.is_foreign:
-            continue
-        if format_ == "json":
-            shown.append(judgement_json(one))
-        elif not quiet or one.verdict != "accepted" or (one.report is not None and one.report.warnings):
-            say(judgement_text(one, colour=is_painted) + ("" if quiet else "\n"), colour=is_painted)
-    code = tally.exit_code(is_strict=strict)
-    if format_ == "json":
-        say(json_text({"version": 1, "requests": shown, "summary": tally.to_json(), "exit": code}))
-    elif not quiet or not tally.requests:
-        say(painter(colour=is_painted)(tally.text(), BOLD), colour=is_painted)
+    # What is written as a whole waits for the end; text is told as it comes.
+    is_kept = format_ != "text" or bool(reports) or github_summary
+    found: Iterator[Judgement] = (
+        without_ignored(one, ignores) for one, ignores in _judgements(files, library, form, discover)
+    )
+    if write_baseline is not None:
+        found, known = _written_baseline(write_baseline, list(found))
+    try:
+        for one in _progress(found):
+            judged = known.without_known(one) if known is not None else one
+            tally.add(judged)
+            if judged.is_foreign or judged.is_passed:
+                continue
+            if is_kept:
+                kept.append(judged)
+            is_clean = judged.verdict == "accepted" and not (
+                judged.report is not None and judged.report.warnings
+            )
+            is_unread = judged.report is None and bool(judged.unread)
+            if format_ == "text" and not (quiet and (is_clean or is_unread)):
+                say(judgement_text(judged, colour=is_painted) + ("" if quiet else "\n"), colour=is_painted)
+    except KeyboardInterrupt:
+        raise Unusable("interrupted: not everything was looked at") from None
+    stale = known.stale() if known is not None else []
+    code = tally.exit_code(is_strict=strict, may_be_none=discover)
+    if stale and strict_baseline and code == CLEAN:
+        code = FOUND
+    remarks = [f"the baseline has entries that are no longer found: {len(stale)}"] if stale else []
+    if is_kept:
+        texts = _Texts(kept, tally, code, strict, remarks, stale)
+        for name, file in reports:
+            _write(file, texts.get(name) + "\n")
+        if summary_file is not None:
+            _write(summary_file, texts.get("markdown") + "\n", is_added=True)
+        if format_ != "text":
+            say(texts.get(format_))
+    if format_ == "text":
+        for line in stale:
+            say(f"baseline: {line}")
+        if not quiet or not (tally.requests or discover):
+            say(painter(colour=is_painted)(tally.text(), BOLD), colour=is_painted)
     return code
 
 
-def _judgements(files: Sequence[str], library: Any, form: str) -> Iterator[Any]:
-    """Yield the judgement of every request in the files, in their order."""
-    from validator.lint import Judgement, judge
-    from validator.readers import Found, read_requests
+class _Texts:
+    """The result of a run in every format, each made when it is asked for."""
 
-    for name in files:
+    def __init__(
+        self,
+        kept: Sequence[Any],
+        tally: Any,
+        code: int,
+        strict: bool,
+        remarks: Sequence[str],
+        stale: Sequence[str],
+    ) -> None:
+        self.kept, self.tally, self.code, self.strict = kept, tally, code, strict
+        self.remarks, self.stale = remarks, stale
+
+    def get(self, name: str) -> str:
+        """Return the result in a format, without a line feed at its end."""
+        from validator.formats import RENDERERS, Run
+        from validator.lint import judgement_json, judgement_text, unread_json
+
+        if name == "text":
+            return "\n\n".join([*(judgement_text(one) for one in self.kept), *self.stale, self.tally.text()])
+        if name == "json":
+            shown: dict[str, Json] = {
+                "version": 1,
+                "requests": [judgement_json(one) for one in self.kept if one.is_counted],
+                "unread": [unread_json(one) for one in self.kept if not one.is_counted],
+            }
+            if self.stale:
+                shown["stale"] = list(self.stale)
+            return json_text(clean(shown | {"summary": self.tally.to_json(), "exit": self.code}))
+        run = Run(
+            judgements=self.kept,
+            tally=self.tally,
+            exit_code=self.code,
+            is_strict=self.strict,
+            remarks=self.remarks,
+            version=_version(),
+        )
+        return RENDERERS[name](run)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("understudy")
+    except PackageNotFoundError:
+        return ""
+
+
+def _summary_file() -> str:
+    file = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    if not file:
+        raise Unusable(
+            "GITHUB_STEP_SUMMARY is not set, so there is no summary to add to",
+            "outside of GitHub Actions use --report markdown=FILE",
+        )
+    return file
+
+
+def _write(file: str, text: str, *, is_added: bool = False) -> None:
+    """Write a report to a file; raises Unusable where that cannot be done."""
+    try:
+        if file == "-":
+            say(text.removesuffix("\n"))
+            return
+        with Path(file).open(
+            "a" if is_added else "w", encoding="utf-8", newline="\n", errors="backslashreplace"
+        ) as out:
+            out.write(text)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise Unusable(f"{click.format_filename(file)} cannot be written: {reason}") from None
+
+
+def _open_baseline(file: str) -> Any:
+    """Return a baseline; raises Unusable for a file that is none."""
+    from validator.findings import BaselineError, read_baseline
+
+    shown = click.format_filename(file)
+    try:
+        return read_baseline(Path(file).read_bytes())
+    except (OSError, ValueError) as error:
+        if isinstance(error, BaselineError):
+            raise Unusable(
+                f"the baseline {shown} cannot be used: {error}", "--write-baseline makes a new one"
+            ) from None
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise Unusable(
+            f"the baseline {shown} cannot be read: {reason}", "--write-baseline makes it"
+        ) from None
+
+
+def _written_baseline(file: str, judgements: Sequence[Any]) -> tuple[Iterator[Any], Any]:
+    """Write the findings to a baseline; return the judgements once more and the baseline."""
+    from validator.findings import baseline_text, findings_of, read_baseline
+
+    text = baseline_text(findings_of(one for one in judgements if not one.is_foreign))
+    _write(file, text)
+    return iter(judgements), read_baseline(text.encode())
+
+
+def _judgements(files: Sequence[str], library: Any, form: str, discover: bool) -> Iterator[tuple[Any, Any]]:
+    """Yield the judgement of every request in the files, in their order, and what comments pass over in its file."""
+    from validator.discovery import find_files
+    from validator.findings import read_ignores
+    from validator.found import Found
+    from validator.lint import Judgement, judge
+    from validator.readers import commented_text, read_requests
+
+    for file in find_files(files, is_offered=discover):
+        name = file.name
         shown = "standard input" if name == "-" else click.format_filename(name) or "''"
+        if file.fault:
+            found = Found(label=shown, file=shown, fault=file.fault, is_offered=file.is_offered)
+            if file.is_offered:
+                yield Judgement(found=found, unread=file.fault), {}
+            else:
+                yield Judgement(found=found, problem=file.fault), {}
+            continue
         try:
-            with click.open_file(name, "rb") as file:
-                content = file.read()
+            with click.open_file(name, "rb") as opened:
+                content = opened.read()
         except OSError as error:
             problem = f"cannot be read: {error.strerror or error}"
-            yield Judgement(found=Found(label=shown), problem=problem)
+            yield Judgement(found=Found(label=shown, file=shown), problem=problem), {}
             continue
         wanted: Any = None if form == "auto" else form
-        for found in read_requests(content, name=shown, form=wanted):
-            yield judge(found, library, name="" if name == "-" else name)
+        ignores = read_ignores(commented_text(content, name=shown, form=wanted))
+        for found in read_requests(content, name=shown, form=wanted, is_offered=file.is_offered):
+            yield judge(found, library, name="" if name == "-" else name), ignores
 
 
 def _progress(items: Iterable[Any]) -> Iterator[Any]:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Final
 from urllib.parse import unquote
+
+import orjson
 
 from validator.addresses import Library, Unknown, recognise
 from validator.check import Examination, examine
 from validator.contract.expressions import MISSING, Json, Scope, parse_pointer, resolve_pointer, to_text
 from validator.contract.model import Contract, Operation
 from validator.errors import Answer, refuse, render
+from validator.found import Found, Position
 from validator.keywords import Outcome, outcome
+from validator.partial import examine_partial
 from validator.printing import (
     BOLD,
     DIM,
@@ -30,8 +34,15 @@ from validator.printing import (
     plural,
     without_empty,
 )
-from validator.readers import Found
-from validator.report import Report, Violation, abbreviate, printable, report_json, report_text
+from validator.report import (
+    Report,
+    Violation,
+    abbreviate,
+    printable,
+    report_json,
+    report_text,
+    violation_json,
+)
 from validator.request import HttpRequest, repeated
 
 
@@ -42,7 +53,9 @@ class Judgement:
     `problem` says why nothing can be said, `hint` what to do then.  `note` says what was taken for granted.
     `answer` is the provider's refusal, `failure` the text of the failed task, `made` price and clip of a
     request that is taken.  `is_foreign`: for no provider, and left out: recorded in an archive with others,
-    asked by a browser of itself, or for a mock server.
+    asked by a browser of itself, or for a mock server.  `unread` says what of a call in a program only running it
+    would tell; `is_passed`: nothing to judge in a file that nobody named.  `ignored` are findings that a
+    comment passes over, `known` those of a baseline; neither is in the report.
     """
 
     found: Found
@@ -55,6 +68,23 @@ class Judgement:
     failure: str | None = None
     made: Outcome | None = None
     is_foreign: bool = False
+    unread: str = ""
+    is_passed: bool = False
+    ignored: tuple[Violation, ...] = ()
+    known: tuple[Violation, ...] = ()
+
+    @property
+    def is_counted(self) -> bool:
+        """Tell whether this is about a request that was looked at, or should have been."""
+        if self.is_foreign or self.is_passed:
+            return False
+        return self.report is not None or not self.unread
+
+    def place(self, one: Violation) -> Position:
+        """Return (line, column) of a finding in the file, 0 for what is not known."""
+        if one.place == "body" and one.kind == "invalid":
+            return self.found.position(one.instance_location)
+        return self.found.line, self.found.column
 
     @property
     def verdict(self) -> str:
@@ -76,18 +106,39 @@ def judge(found: Found, library: Library, *, name: str = "") -> Judgement:
     """Return what is to be said about one found request; `name` is the file's, which may tell the operation."""
     request = found.request
     if request is None:
-        return Judgement(found=found, problem=found.fault)
+        if found.unread:
+            return Judgement(found=found, unread=found.unread)
+        return Judgement(found=found, problem=found.fault, is_passed=found.is_offered)
     if not request.url:
         return _judge_body(found, request, library, name)
-    place = recognise(request, library, is_archived=found.is_archived)
+    place = recognise(request, library, is_archived=found.is_archived or found.is_code)
     if found.is_archived and _is_preflight(request):
         place = Unknown("the browser's own question before a request to another origin", "", is_ours=True)
     if isinstance(place, Unknown):
-        is_foreign = found.is_archived or place.is_ours
+        if found.is_code and request.method != "GET" and _is_filled_in(request):
+            return Judgement(found=found, unread="its path is only known when the program runs")
+        is_foreign = found.is_archived or found.is_code or found.is_offered or place.is_ours
         return Judgement(found=found, problem=place.problem, hint=place.hint, is_foreign=is_foreign)
     placed = replace(request, path=place.path)
-    out = examine(place.contract, placed)
-    return _judged(found, placed, place.contract, out, note=place.note)
+    out = _examined(found, place.contract, placed)
+    if found.is_code and out.operation is None and "{" in place.path:
+        return Judgement(found=found, unread="its path is only known when the program runs")
+    return replace(_judged(found, placed, place.contract, out, note=place.note), unread=found.unread)
+
+
+def _is_filled_in(request: HttpRequest) -> bool:
+    """Tell whether a call may be for anybody, as parts of its path are only known when the program runs."""
+    host, _, path = re.sub(r"^[a-z]+://", "", request.url).partition("/")
+    return "{" in path and ("{" in host or not host)
+
+
+def _examined(
+    found: Found, contract: Contract, request: HttpRequest, *, operation: str | None = None
+) -> Examination:
+    """Examine a request, with its holes where it has some."""
+    if found.value is MISSING:
+        return examine(contract, request, operation=operation)
+    return examine_partial(contract, request, found.value, operation=operation)
 
 
 def _is_preflight(request: HttpRequest) -> bool:
@@ -100,6 +151,10 @@ def _is_preflight(request: HttpRequest) -> bool:
 
 def _judge_body(found: Found, request: HttpRequest, library: Library, name: str) -> Judgement:
     """Judge a body that came without a URL."""
+    if (found.is_code or found.is_offered) and not _may_be_meant(request, library):
+        if found.is_code:
+            return Judgement(found=found, unread=found.unread)
+        return Judgement(found=found, problem="a body alone does not tell whom it is for", is_passed=True)
     if library.provider is None:
         known = ", ".join(library.contracts)
         return Judgement(
@@ -112,8 +167,23 @@ def _judge_body(found: Found, request: HttpRequest, library: Library, name: str)
     if isinstance(chosen, Unknown):
         return Judgement(found=found, problem=chosen.problem, hint=chosen.hint)
     operation, note = chosen
-    out = examine(contract, request, operation=operation.id)
+    out = _examined(found, contract, request, operation=operation.id)
     return _judged(found, request, contract, out, note=note)
+
+
+def _may_be_meant(request: HttpRequest, library: Library) -> bool:
+    """Tell whether a body may be for the provider in question, which knows most of its members then."""
+    if library.provider is None:
+        return False
+    try:
+        body = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(body, dict) or not body:
+        return False
+    operations = library.contracts[library.provider].operations.values()
+    taking = [one.body for one in operations if one.body is not None and library.operation in (None, one.id)]
+    return any(2 * len(body.keys() & set(schema.members)) > len(body) for schema in taking)
 
 
 def choose_operation(
@@ -204,6 +274,9 @@ def _without_guesses(found: Found, request: HttpRequest, out: Examination) -> Re
     if missing:
         violations = [one for one in violations if one.kind != "unauthorized"]
         unchecked.append(missing)
+    if found.is_query_open:
+        violations = [one for one in violations if one.place != "query"]
+        unchecked.append("the query: only known when the program runs")
     if not found.has_body:
         violations = [one for one in violations if one.kind != "malformed"]
     unchecked += found.unchecked
@@ -225,6 +298,8 @@ def _missing_credential(found: Found, request: HttpRequest, operation: Operation
     sent = [value for name in names if (value := request.headers.get(name, "")).strip()]
     if any(is_placeholder(value) or any(text in value for text in found.open) for value in sent):
         return "the credential (a placeholder stands for it)"
+    if not sent and found.is_code:
+        return "the credential (the program adds it elsewhere)"
     if not sent and found.is_archived and "authorization" in names:
         return "the credential (browsers leave it out of archives)"
     return ""
@@ -269,6 +344,9 @@ def _judged(
     report = _without_guesses(found, request, out)
     made = Judgement(found=found, contract=contract, report=report, note=note)
     operation = out.operation
+    if found.value is not MISSING:
+        # What the provider answers, and what a task costs, may depend on what is not known.
+        return made
     if report.verdict == "refused":
         scope = _scope(contract, request, out)
         refusal = refuse(contract, report.violations, scope, operation=operation.id if operation else "")
@@ -301,10 +379,15 @@ def judgement_text(one: Judgement, *, colour: bool = False) -> str:
     """Return what is said about one request, for people."""
     paint = painter(colour=colour)
     lines = [f"{paint(printable(one.found.label), BOLD)}: {_headline(one, paint)}"]
+    if one.report is None and one.unread:
+        return f"{lines[0]}\n{_row('why', one.unread)}"
     if one.report is None or one.contract is None:
         lines.append(_row("why", one.problem))
         return "\n".join(lines + ([_row("try", one.hint)] if one.hint else []))
-    findings = report_text(replace(one.report, unchecked=()), one.contract.sources, is_coloured=colour)
+    places = [place_text(one, violation) for violation in one.report.violations]
+    findings = report_text(
+        replace(one.report, unchecked=()), one.contract.sources, is_coloured=colour, places=places
+    )
     lines += [findings] if findings else []
     if one.answer is not None:
         lines += _answer_lines(one.answer, paint)
@@ -316,7 +399,17 @@ def judgement_text(one: Judgement, *, colour: bool = False) -> str:
     return "\n".join(lines)
 
 
+def place_text(one: Judgement, violation: Violation) -> str:
+    """Return where a finding stands as editors read it, file:line:column; "" where that is not known."""
+    line, column = one.place(violation)
+    if not one.found.file or not line or not column:
+        return ""
+    return f"{one.found.file}:{line}:{column}"
+
+
 def _headline(one: Judgement, paint: Paint) -> str:
+    if one.report is None and one.unread:
+        return paint("not readable" if one.found.fault else "not readable without running it", DIM)
     if one.report is None or one.contract is None:
         return paint("could not be checked", _COLOURS["unchecked"])
     request = one.found.request
@@ -368,7 +461,9 @@ def judgement_json(one: Judgement) -> dict[str, Json]:
     request = found.request
     out: dict[str, Json] = {
         "label": found.label,
+        "file": found.file,
         "line": found.line or None,
+        "column": found.column or None,
         "entry": found.entry or None,
         "method": request.method if request is not None and request.url else None,
         "path": request.path if request is not None and request.url else None,
@@ -376,6 +471,7 @@ def judgement_json(one: Judgement) -> dict[str, Json]:
         "problem": one.problem,
         "hint": one.hint,
         "note": one.note,
+        "unread": one.unread,
     }
     if report is None:
         return without_empty(out)
@@ -401,12 +497,36 @@ def judgement_json(one: Judgement) -> dict[str, Json]:
                 "seconds": shape.seconds,
                 "hasAudio": shape.has_audio,
             }
-    return without_empty(out) | {"violations": shown["violations"], "unchecked": shown["unchecked"]}
+    violations = []
+    for violation in report.violations:
+        line, column = one.place(violation)
+        violations.append(violation_json(violation) | without_zero({"line": line, "column": column}))
+    hidden = {"ignored": [violation_json(each) for each in one.ignored]}
+    hidden["known"] = [violation_json(each) for each in one.known]
+    return without_empty(out | hidden) | {"violations": violations, "unchecked": shown["unchecked"]}
+
+
+def unread_json(one: Judgement) -> dict[str, Json]:
+    """Return a call that cannot be judged without running the program, for machines."""
+    found = one.found
+    numbers = without_zero({"line": found.line, "column": found.column})
+    return without_empty({"label": found.label, "file": found.file}) | numbers | {"reason": one.unread}
+
+
+def without_zero(numbers: Mapping[str, int]) -> dict[str, Json]:
+    """Return numbers without those that stand for nothing."""
+    return {name: value for name, value in numbers.items() if value}
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a run found: requests by verdict, warnings, and what was left out of archives."""
+    """What a run found: requests by verdict, warnings, and what was left out, with the reason.
+
+    `skipped` are requests to others, `unread` calls that cannot be judged without running the program, `ignored`
+    findings that a comment passes over, `known` those of a baseline, `calls` all calls in programs, `broken` what
+    cannot be read in files that nobody named.
+    `without` are the files with something in them that is no request, `holding` those with one.
+    """
 
     accepted: int = 0
     fails: int = 0
@@ -414,26 +534,52 @@ class Tally:
     unchecked: int = 0
     warnings: int = 0
     skipped: int = 0
+    unread: int = 0
+    ignored: int = 0
+    known: int = 0
+    calls: int = 0
+    broken: int = 0
+    without: set[str] = field(default_factory=set)
+    holding: set[str] = field(default_factory=set)
 
     def add(self, one: Judgement) -> None:
         """Count one judgement."""
+        self.calls += one.found.is_code and not one.found.fault
+        if one.is_passed:
+            self.without.add(one.found.file)
+            return
+        self.holding.add(one.found.file)
         if one.is_foreign:
             self.skipped += 1
             return
+        if one.found.fault and one.unread:
+            self.broken += 1
+            return
+        self.unread += bool(one.unread)
+        if not one.is_counted:
+            return
         setattr(self, one.verdict, getattr(self, one.verdict) + 1)
         self.warnings += len(one.report.warnings) if one.report is not None else 0
+        self.ignored += len(one.ignored)
+        self.known += len(one.known)
+
+    @property
+    def passed(self) -> int:
+        """Return how many files held no request; a page may hold some, and code that is none."""
+        return len(self.without - self.holding)
 
     @property
     def requests(self) -> int:
         """Return how many requests there were, without those left out."""
         return self.accepted + self.fails + self.refused + self.unchecked
 
-    def exit_code(self, *, is_strict: bool) -> int:
+    def exit_code(self, *, is_strict: bool, may_be_none: bool = False) -> int:
         """Return 2 where something could not be checked, 1 where something was found, 0 otherwise.
 
-        2 comes first, so that 1 always means: everything was looked at.
+        2 comes first, so that 1 always means: everything was looked at.  `may_be_none`: no request at all is
+        no fault.
         """
-        if self.unchecked or not self.requests:
+        if self.unchecked or not (self.requests or may_be_none):
             return 2
         return 1 if self.refused or self.fails or (is_strict and self.warnings) else 0
 
@@ -450,9 +596,17 @@ class Tally:
             if count
         ]
         line = f"{plural(self.requests, 'request')}: {', '.join(parts) or 'nothing to check'}"
-        if self.warnings:
-            line += f"; {plural(self.warnings, 'warning')}"
-        return line + (f"; {plural(self.skipped, 'request')} to others left out" if self.skipped else "")
+        for count, word, rest in (
+            (self.warnings, "warning", ""),
+            (self.ignored, "finding", " passed over by a comment"),
+            (self.known, "finding", " in the baseline"),
+            (self.skipped, "request", " to others left out"),
+        ):
+            line += f"; {plural(count, word)}{rest}" if count else ""
+        if self.unread:
+            line += f"; {plural(self.calls, 'call')} looked at, {self.unread:,} not readable without running"
+        line += f"; {plural(self.broken, 'place')} not readable" if self.broken else ""
+        return line + (f"; {plural(self.passed, 'file')} without requests" if self.passed else "")
 
     def to_json(self) -> dict[str, int]:
         """Return the counts, for machines."""
@@ -464,4 +618,10 @@ class Tally:
             "unchecked": self.unchecked,
             "warnings": self.warnings,
             "skipped": self.skipped,
+            "calls": self.calls,
+            "unread": self.unread,
+            "broken": self.broken,
+            "passed": self.passed,
+            "ignored": self.ignored,
+            "known": self.known,
         }

@@ -115,3 +115,12 @@ def plural(count: int, word: str) -> str:
 def without_empty(members: Mapping[str, Any]) -> dict[str, Json]:
     """Return JSON without the members that hold nothing: None, an empty text, an empty list."""
     return {name: value for name, value in members.items() if value not in (None, "", [], ())}
+
+
+def clean(value: Any) -> Any:
+    """Return a JSON value whose texts UTF-8 can say: names of files may hold bytes that are no text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {clean(name): clean(member) for name, member in value.items()}
+    return [clean(item) for item in value] if isinstance(value, list) else value

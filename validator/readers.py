@@ -1,4 +1,4 @@
-"""Requests found in a text: JSON bodies, NDJSON, HAR archives and curl commands.
+"""Requests found in a text, whatever form it has: JSON, YAML, archives, commands, programs, pages.
 
 Says what a text holds and what of it could not be read; judges nothing and knows no provider.  Broken
 input never raises: it is a :class:`Found` that says why there is no request.
@@ -9,100 +9,173 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, get_args
 from urllib.parse import urlencode
 
 import orjson
 
-from validator.contract.expressions import Json
+from validator.contract.document import SpecError, parse_yaml_stream
+from validator.contract.expressions import Json, format_pointer
 from validator.curl import CurlRequest, curl_requests, holds_curl
-from validator.request import HttpRequest
+from validator.found import (
+    Found,
+    JsonText,
+    Lines,
+    Places,
+    from_object,
+    from_parts,
+    header_pairs,
+    is_request,
+    json_offsets,
+    known_places,
+    shifted,
+)
+from validator.httpfile import read_http
+from validator.jssource import read_javascript
+from validator.postman import is_collection, read_collection
+from validator.pysource import read_python
+from validator.request import HttpRequest, dump_json
 
-Form = Literal["json", "ndjson", "har", "curl"]
+Form = Literal[
+    "json",
+    "ndjson",
+    "har",
+    "curl",
+    "yaml",
+    "http",
+    "postman",
+    "python",
+    "javascript",
+    "typescript",
+    "markdown",
+]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 _ENDINGS: Final[Mapping[str, Form]] = {
     ".har": "har",
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
+    ".postman_collection.json": "postman",
     ".json": "json",
     ".sh": "curl",
+    ".bash": "curl",
     ".bat": "curl",
     ".cmd": "curl",
     ".curl": "curl",
+    ".yaml": "yaml",
+    ".yml": "yaml",
     ".http.sh": "curl",
+    ".http": "http",
+    ".rest": "http",
+    ".py": "python",
+    ".js": "javascript",
+    ".mjs": "javascript",
+    ".cjs": "javascript",
+    ".jsx": "javascript",
+    ".ts": "typescript",
+    ".mts": "typescript",
+    ".cts": "typescript",
+    ".tsx": "typescript",
+    ".md": "markdown",
+    ".markdown": "markdown",
 }
-_HOST_ONLY: Final = re.compile(r"[\w.-]+(?::\d+)?(?:[/?#]|$)")
-_MEMBERS: Final = frozenset(("method", "url", "headers", "body"))
+ENDINGS: Final = tuple(_ENDINGS)
+"""How the names of files end that are looked for in a directory."""
+
+_BY_NAME: Final = frozenset(("yaml", "http", "python", "javascript", "typescript", "markdown"))
+"""Forms that the name of a file decides; what is in it could look like another."""
+
+WITH_COMMENTS: Final = frozenset(("curl", *_BY_NAME))
+"""Forms in which a comment may say what is to be passed over."""
+
+_MAY_BE_ANYTHING: Final = frozenset(("json", "yaml"))
+
+NO_REQUEST: Final = "no request is in it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """One request that a text holds, or why there is none.
-
-    `label` says where, `line` and `entry` (both from 1, 0 for unknown) the same in numbers.  `request` has no
-    `url` where only a body is known; it is None where `fault` says why.  `unchecked` are sentences about what
-    is missing; `has_body` and `has_credential` are False where the request had one that is not in the text.
-    `open` are the pieces of text that something else fills in before the request is sent.  `is_archived`:
-    recorded among the requests of others.
-    """
-
-    label: str
-    line: int = 0
-    entry: int = 0
-    request: HttpRequest | None = None
-    fault: str = ""
-    unchecked: tuple[str, ...] = ()
-    has_body: bool = True
-    open: tuple[str, ...] = ()
-    is_archived: bool = False
-
-
-def read_requests(content: bytes, *, name: str, form: Form | None = None) -> Iterator[Found]:
+def read_requests(
+    content: bytes, *, name: str, form: Form | None = None, is_offered: bool = False
+) -> Iterator[Found]:
     """Yield the requests of a file's content, in their order; `form` None looks for itself.
 
-    Yields one Found with a fault where the form cannot be told or nothing is in it.
+    Yields one Found with a fault where the form cannot be told or nothing is in it.  `is_offered`: nobody
+    named the file, and it may well hold none.
     """
+    file = "" if name == "standard input" else name
+    count = 0
+    for found in _read(content, name, form, is_offered=is_offered):
+        count += 1
+        yield (
+            replace(found, file=file, is_offered=is_offered)
+            if file or is_offered
+            else replace(found, file="")
+        )
+    if not count:
+        fault = NO_REQUEST if is_offered else _NOTHING.get(form or "", NO_REQUEST)
+        yield Found(label=name, file=file, fault=fault, is_offered=is_offered)
+
+
+def _read(content: bytes, name: str, form: Form | None, *, is_offered: bool) -> Iterator[Found]:
     text, fault = _decode(content)
     if fault:
-        yield Found(label=name, fault=fault)
+        is_read = is_offered and (form or form_of(name)) not in (None, *_MAY_BE_ANYTHING)
+        yield Found(label=name, fault=fault, unread=fault if is_read else "")
         return
     if not text.strip():
         yield Found(label=name, fault="nothing is in it")
         return
     form = form or detect_form(text, name=name)
     if form is None:
-        yield Found(label=name, fault=f"neither JSON nor curl commands; say with --form: {', '.join(FORMS)}")
+        yield Found(label=name, fault=f"what it holds cannot be told; say with --form: {', '.join(FORMS)}")
         return
     count = 0
     for found in _READERS[form](text, name):
         count += 1
-        yield found
-    if not count:
+        # Of JSON and YAML that nobody named, nothing says that it should have held a request.
+        is_told = is_offered and found.fault and form not in _MAY_BE_ANYTHING
+        yield replace(found, unread=found.fault) if is_told else found
+    if not count and not is_offered:
         yield Found(label=name, fault=_NOTHING[form])
 
 
-_NOTHING: Final[Mapping[Form, str]] = {
+_NOTHING: Final[Mapping[str, str]] = {
     "json": "no JSON in it",
     "ndjson": "no line with JSON in it",
     "har": "no entries in the archive",
     "curl": "no curl command in it",
+    "yaml": "no YAML document in it",
+    "http": "no request in it",
+    "postman": "no request in the collection",
+    "python": "no call of an HTTP client in it",
+    "javascript": "no call of an HTTP client in it",
+    "typescript": "no call of an HTTP client in it",
+    "markdown": "no request in its blocks of code",
 }
+
+
+def form_of(name: str) -> Form | None:
+    """Return the form that the ending of a name tells, None for no ending that is known."""
+    lower = name.lower()
+    return next((form for end, form in _ENDINGS.items() if lower.endswith(end)), None)
 
 
 def detect_form(text: str, *, name: str = "") -> Form | None:
     """Return the form of a text by what it holds, and by the ending of its name where that says nothing."""
     start = text.lstrip()[:1]
-    ending = next((form for end, form in _ENDINGS.items() if name.lower().endswith(end)), None)
+    ending = form_of(name)
+    if ending in _BY_NAME:
+        return ending
     if start and start in '{["':
         value = _parsed(text)
         if isinstance(value, dict) and isinstance(value.get("log"), dict) and "entries" in value["log"]:
             return "har"
+        if is_collection(value):
+            return "postman"
         if value is not None:
             return "ndjson" if ending == "ndjson" else "json"
-        if ending in ("har", "ndjson"):
+        if ending in ("har", "ndjson", "postman"):
             return ending
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) > 1 and _parsed(lines[0]) is not None:
@@ -111,6 +184,14 @@ def detect_form(text: str, *, name: str = "") -> Form | None:
     if holds_curl(text):
         return "curl"
     return ending
+
+
+def commented_text(content: bytes, *, name: str, form: Form | None = None) -> str:
+    """Return the text of a file in whose form a comment may stand, "" for any other."""
+    text, fault = _decode(content)
+    if fault or "understudy:" not in text:
+        return ""
+    return text if (form or detect_form(text, name=name)) in WITH_COMMENTS else ""
 
 
 def _decode(content: bytes) -> tuple[str, str]:
@@ -133,93 +214,118 @@ def _parsed(text: str) -> Json:
         return None
 
 
-# --- JSON -------------------------------------------------------------------------------------------------
+# --- JSON and YAML ----------------------------------------------------------------------------------------
 
 
 def _read_json(text: str, name: str) -> Iterator[Found]:
-    yield _from_text(text.strip(), Found(label=name), before=text[: len(text) - len(text.lstrip())])
+    start = len(text) - len(text.lstrip())
+    whole = JsonText(text, start)
+    try:
+        value = orjson.loads(text[start:].rstrip())
+    except orjson.JSONDecodeError as error:
+        line = text[:start].count("\n") + error.lineno
+        fault = f"no JSON: {error.msg} (line {line}, column {error.colno})"
+        yield Found(label=name, line=line, column=error.colno, fault=fault)
+        return
+    if is_collection(value):
+        yield from read_collection(value, text, name)
+        return
+    if isinstance(value, list) and value and all(map(is_request, value)):
+        for number, one in enumerate(value, start=1):
+            line, column = whole.places()(f"/{number - 1}") or (0, 0)
+            found = Found(label=f"{name} entry {number}", line=line, column=column, entry=number)
+            yield _from_value(one, found, places=whole.places(f"/{number - 1}/body"))
+        return
+    below = "/body" if is_request(value) else ""
+    yield _from_value(value, Found(label=name), places=whole.places(below), raw=text[start:].rstrip())
 
 
 def _read_ndjson(text: str, name: str) -> Iterator[Found]:
+    offset = 0
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield _from_text(line.strip(), Found(label=f"{name} line {number}", line=number))
+            begin = len(line) - len(line.lstrip())
+            found = Found(label=f"{name} line {number}", line=number, column=begin + 1)
+            yield _from_line(line, found)
+        offset += len(line) + 1
 
 
-def _from_text(text: str, found: Found, *, before: str = "") -> Found:
-    """Return the request of a JSON text: a body alone, or an object that describes all of it."""
+def _from_line(text: str, found: Found) -> Found:
+    """Return the request of a line of JSON."""
+    stripped = text.strip()
     try:
-        value = orjson.loads(text)
+        value = orjson.loads(stripped)
     except orjson.JSONDecodeError as error:
-        line = (found.line or 1) + before.count("\n") + error.lineno - 1
+        line = found.line + error.lineno - 1
         return replace(found, line=line, fault=f"no JSON: {error.msg} (line {line}, column {error.colno})")
-    if _is_request(value):
-        return _from_object(value, found)
-    return replace(found, request=HttpRequest(method="POST", path="/", body=text.encode()))
+    places = JsonText(text).places("/body" if is_request(value) else "")
+    return _from_value(value, found, places=shifted(places, found.line - 1, 0), raw=stripped)
 
 
-def _is_request(value: Json) -> bool:
-    """Tell whether a JSON value describes a whole request and is not the body of one."""
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("url"), str)
-        and (isinstance(value.get("method"), str) or value.keys() <= _MEMBERS)
-    )
+def _from_value(value: Json, found: Found, *, places: Places, raw: str = "") -> Found:
+    """Return the request that a JSON value describes: a body alone, or an object that describes all of it."""
+    found = replace(found, places=places)
+    if is_request(value):
+        return from_object(value, found)
+    if raw:
+        return replace(
+            found, request=HttpRequest(method="POST", path="/", body=raw.encode("utf-8", "replace"))
+        )
+    body, fault = dump_json(value)
+    if fault:
+        return replace(found, fault=f"it cannot be sent as JSON: {fault}")
+    return replace(found, request=HttpRequest(method="POST", path="/", body=body))
 
 
-def _from_object(value: Mapping[str, Any], found: Found) -> Found:
-    """Return the request of an object with method, url, headers and body."""
-    headers = _pairs(value.get("headers"))
-    if headers is None:
-        return replace(found, fault="headers is neither an object nor a list of names and values")
-    body = value.get("body")
-    method = value.get("method") or ("POST" if "body" in value and body is not None else "GET")
-    if body is None:
-        return _made(found, method, value["url"], headers, b"")
-    if isinstance(body, str):
-        return _made(found, method, value["url"], headers, body.encode("utf-8", "replace"))
-    names = {name.lower() for name, _ in headers}
-    if "content-type" not in names:
-        headers.append(("Content-Type", "application/json"))
-    return _made(found, method, value["url"], headers, orjson.dumps(body))
-
-
-def _pairs(value: Json) -> list[tuple[str, str]] | None:
-    """Return headers given as an object, as pairs, or as objects with name and value; None for anything else."""
-    if value is None:
-        return []
-    if isinstance(value, dict):
-        return [(name, _header_text(one)) for name, one in value.items()]
-    if not isinstance(value, list):
-        return None
-    out = []
-    for item in value:
-        if isinstance(item, dict) and isinstance(item.get("name"), str):
-            out.append((item["name"], _header_text(item.get("value"))))
-        elif isinstance(item, list) and len(item) == 2 and isinstance(item[0], str):
-            out.append((item[0], _header_text(item[1])))
-        else:
-            return None
-    return out
-
-
-def _header_text(value: Json) -> str:
-    if isinstance(value, list):
-        return ", ".join(_header_text(one) for one in value)
-    return value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
-
-
-def _made(found: Found, method: str, url: str, headers: list[tuple[str, str]], body: bytes) -> Found:
-    """Return the Found with the request of these parts, or the fault that keeps it from being one."""
-    if _HOST_ONLY.match(url):
-        # As curl guesses it; without a scheme a port would be taken for one.
-        url = f"http://{url}"
+def _read_yaml(text: str, name: str) -> Iterator[Found]:
+    """Yield the request of every document, and those that stand somewhere in one."""
+    if "\0" in text:
+        yield Found(label=name, fault="not readable as YAML: it holds a NUL")
+        return
+    documents = []
     try:
-        # HTTP/2 has pseudo headers, which archives show among the others.
-        real = {name: value for name, value in headers if not name.startswith(":")}
-        return replace(found, request=HttpRequest.from_parts(method, url, headers=real, body=body))
-    except ValueError as error:
-        return replace(found, fault=f"the URL cannot be read: {error}")
+        documents = list(parse_yaml_stream(text, file=name))
+    except SpecError as error:
+        yield Found(label=name, fault=error.sentence)
+        return
+    for number, (value, known) in enumerate(documents, start=1):
+        if value is None:
+            continue
+        inner = [] if is_request(value) else list(_requests_in(value, ""))
+        for pointer, one in inner or [("", value)]:
+            line, column = known.get(pointer, (0, 0))
+            where = f" line {line}" if inner or len(documents) > 1 else ""
+            found = Found(
+                label=f"{name}{where}", line=line, column=column, entry=number * (len(documents) > 1)
+            )
+            below = pointer + "/body" * is_request(one)
+            yield _from_value(one, found, places=_below(known_places(known), below))
+
+
+def _below(places: Places, pointer: str) -> Places:
+    return lambda inner: places(pointer + inner)
+
+
+def _requests_in(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
+    """Yield (pointer, request) of every whole request in a value; its method has to be there."""
+    if isinstance(value, dict):
+        if is_request(value) and isinstance(value.get("method"), str):
+            yield pointer, value
+            return
+        for key, inner in value.items():
+            yield from _requests_in(inner, pointer + format_pointer([key]))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _requests_in(inner, f"{pointer}/{index}")
+
+
+def _read_postman(text: str, name: str) -> Iterator[Found]:
+    value = _parsed(text)
+    if is_collection(value):
+        yield from read_collection(value, text, name)
+    else:
+        fault = "no Postman collection: info and item are not there" if value is not None else "no JSON"
+        yield Found(label=name, fault=fault)
 
 
 # --- HAR --------------------------------------------------------------------------------------------------
@@ -237,21 +343,25 @@ def _read_har(text: str, name: str) -> Iterator[Found]:
     if not isinstance(entries, list):
         yield Found(label=name, fault="no HTTP archive: log.entries is not there")
         return
+    whole = JsonText(text, len(text) - len(text.lstrip()))
     for number, entry in enumerate(entries, start=1):
         found = Found(label=f"{name} entry {number}", entry=number, is_archived=True)
         request = entry.get("request") if isinstance(entry, dict) else None
         if not isinstance(request, dict) or not isinstance(request.get("url"), str):
             yield replace(found, fault="the entry has no request with a url")
             continue
-        yield _from_entry(request, found)
+        yield _from_entry(request, found, whole)
 
 
-def _from_entry(request: Mapping[str, Any], found: Found) -> Found:
+def _from_entry(request: Mapping[str, Any], found: Found, whole: JsonText) -> Found:
     method = request.get("method")
-    headers = _pairs(request.get("headers")) or []
+    headers = header_pairs(request.get("headers")) or []
     posted = request.get("postData")
     body, media_type = b"", ""
     if isinstance(posted, dict):
+        below = f"/log/entries/{found.entry - 1}/request/postData/text"
+        if isinstance(posted.get("text"), str) and posted.get("encoding") != "base64":
+            found = replace(found, places=whole.inner_places(posted["text"], below=below))
         media_type = posted["mimeType"] if isinstance(posted.get("mimeType"), str) else ""
         content = _posted(posted)
         if isinstance(content, str):
@@ -264,7 +374,7 @@ def _from_entry(request: Mapping[str, Any], found: Found) -> Found:
         found = replace(found, has_body=False, unchecked=(*found.unchecked, f"the body: {missing}"))
     if media_type and "content-type" not in {name.lower() for name, _ in headers}:
         headers.append(("Content-Type", media_type))
-    return _made(found, method if isinstance(method, str) else "GET", request["url"], headers, body)
+    return from_parts(found, method if isinstance(method, str) else "GET", request["url"], headers, body)
 
 
 def _posted(posted: Mapping[str, Any]) -> bytes | str:
@@ -291,9 +401,25 @@ def _posted(posted: Mapping[str, Any]) -> bytes | str:
 
 
 def _read_curl(text: str, name: str) -> Iterator[Found]:
+    lines = Lines(text)
     for one in curl_requests(text):
-        found = Found(label=f"{name} line {one.line}", line=one.line)
+        found = Found(label=f"{name} line {one.line}", line=one.line, places=_written(text, one, lines))
         yield replace(found, fault=one.fault) if one.fault else _from_curl(one, found)
+
+
+def _written(text: str, one: CurlRequest, lines: Lines) -> Places:
+    """Return the places of a body that stands in the script as it is sent, between single quotes most often."""
+
+    def find(pointer: str) -> tuple[int, int] | None:
+        body = (one.body or "").strip()
+        begin = lines.starts[one.line - 1] if 0 < one.line <= len(lines.starts) else 0
+        at = text.find(body, begin) if body[:1] in ("{", "[") else -1
+        if at < 0:
+            return None
+        offset = json_offsets(text, at).get(pointer)
+        return None if offset is None else lines.at(offset)
+
+    return find
 
 
 def _from_curl(one: CurlRequest, found: Found) -> Found:
@@ -311,7 +437,7 @@ def _from_curl(one: CurlRequest, found: Found) -> Found:
         elif filled is not None:
             body = filled
     found = replace(found, has_body=body is not None, unchecked=unchecked, open=one.open)
-    return _made(found, one.method, one.url, list(one.headers), (body or "").encode("utf-8", "replace"))
+    return from_parts(found, one.method, one.url, list(one.headers), (body or "").encode("utf-8", "replace"))
 
 
 def _filled(body: str, opened: tuple[str, ...]) -> str | None:
@@ -322,4 +448,100 @@ def _filled(body: str, opened: tuple[str, ...]) -> str | None:
     return body if _parsed(body) is not None else None
 
 
-_READERS: Final = {"json": _read_json, "ndjson": _read_ndjson, "har": _read_har, "curl": _read_curl}
+# --- programs and pages -----------------------------------------------------------------------------------
+
+
+def _read_typescript(text: str, name: str) -> Iterator[Found]:
+    dialect = "tsx" if name.lower().endswith(".tsx") else "typescript"
+    yield from read_javascript(text, name, dialect=dialect)
+
+
+def _read_tsx(text: str, name: str) -> Iterator[Found]:
+    yield from read_javascript(text, name, dialect="tsx")
+
+
+_FENCE: Final = re.compile(r"^([ \t]*(?:>[ \t]?)*)(`{3,}|~{3,})[ \t]*\{?\.?([\w+-]*)")
+
+_Reader = Callable[[str, str], Iterator[Found]]
+
+
+def _read_markdown(text: str, name: str) -> Iterator[Found]:
+    """Yield the requests of a page's blocks of code, in their order; what a block is, its language says."""
+    blocks = list(_blocks(text))
+    out = list(_read_curl(text, name)) if holds_curl(text) else []
+    for line, indent, language, code in blocks:
+        reader = _LANGUAGES.get(language.lower())
+        if reader is None or (reader is read_http and holds_curl(code)):
+            continue
+        for found in reader(code, name):
+            if found.fault and language.lower() not in ("http", "rest"):
+                # A page shows pieces of programs and of JSON, with dots for the rest.
+                continue
+            is_call = found.is_code or reader is read_http
+            if not is_call and found.request is not None and not found.request.url:
+                found = replace(found, is_offered=True)
+            at = (found.line or 1) + line
+            out.append(
+                replace(
+                    found,
+                    label=f"{name} line {at}",
+                    line=at,
+                    column=found.column + len(indent) if found.column else 0,
+                    places=shifted(found.places, line, len(indent)),
+                )
+            )
+    yield from sorted(out, key=lambda one: one.line)
+
+
+def _blocks(text: str) -> Iterator[tuple[int, str, str, str]]:
+    """Yield (lines before the code, indentation, language, code) of every block; the indentation is taken off."""
+    fence, indent, language, begin = "", "", "", 0
+    lines: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        found = _FENCE.match(line)
+        if found and not fence:
+            indent, fence, language, begin, lines = found[1], found[2], found[3], number, []
+        elif found and found[2].startswith(fence) and not line[found.end(2) :].strip():
+            yield begin, indent, language, "\n".join(lines) + "\n"
+            fence = ""
+        elif fence:
+            lines.append(line[len(indent) :] if line.startswith(indent) else line.lstrip())
+    if fence:
+        yield begin, indent, language, "\n".join(lines) + "\n"
+
+
+_READERS: Final[Mapping[Form, _Reader]] = {
+    "json": _read_json,
+    "ndjson": _read_ndjson,
+    "har": _read_har,
+    "curl": _read_curl,
+    "yaml": _read_yaml,
+    "http": read_http,
+    "postman": _read_postman,
+    "python": read_python,
+    "javascript": read_javascript,
+    "typescript": _read_typescript,
+    "markdown": _read_markdown,
+}
+
+_LANGUAGES: Final[Mapping[str, _Reader]] = {
+    "json": _read_json,
+    "jsonc": _read_json,
+    "ndjson": _read_ndjson,
+    "jsonl": _read_ndjson,
+    "yaml": _read_yaml,
+    "yml": _read_yaml,
+    "http": read_http,
+    "rest": read_http,
+    "python": read_python,
+    "py": read_python,
+    "python3": read_python,
+    "js": read_javascript,
+    "javascript": read_javascript,
+    "mjs": read_javascript,
+    "jsx": read_javascript,
+    "node": read_javascript,
+    "ts": _read_typescript,
+    "typescript": _read_typescript,
+    "tsx": _read_tsx,
+}

@@ -6,7 +6,8 @@ are abbreviated and credentials never shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -198,23 +199,33 @@ _LABELS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def report_text(report: Report, sources: Mapping[str, Source], *, is_coloured: bool = False) -> str:
-    """Return a report for people: each finding in a few lines, then what could not be looked at."""
+def report_text(
+    report: Report,
+    sources: Mapping[str, Source],
+    *,
+    is_coloured: bool = False,
+    places: Sequence[str] = (),
+) -> str:
+    """Return a report for people: each finding in a few lines, then what could not be looked at.
+
+    `places` say where in a file each finding stands, "" where that is not known.
+    """
     paint = _painter(is_coloured)
     lines: list[str] = []
-    for one in report.violations:
-        lines += _violation_lines(one, sources, paint)
+    for one, place in itertools.zip_longest(report.violations, places, fillvalue=""):
+        assert isinstance(one, Violation), "there are no more places than findings"
+        lines += _violation_lines(one, sources, paint, place)
     lines += [paint(f"  not checked  {printable(sentence)}", "2") for sentence in report.unchecked]
     return "\n".join(lines)
 
 
-def _violation_lines(one: Violation, sources: Mapping[str, Source], paint: Any) -> Iterable[str]:
+def _violation_lines(one: Violation, sources: Mapping[str, Source], paint: Any, place: str) -> Iterable[str]:
     label, colour = _LABELS.get(one.effect, (one.effect, "0"))
     where = one.field if one.place == "body" else f"{one.place} {one.instance_location}".rstrip()
     where = "credential" if one.kind == "unauthorized" else where
     head = f"{paint(printable(where) or 'request', '1')}: {printable(one.message)}"
     yield f"  {paint(f'{label:<11}', colour)}  {head}"
-    rows = (("found", one.found), ("allowed", one.allowed), ("try", one.suggestion))
+    rows = (("at", place), ("found", one.found), ("allowed", one.allowed), ("try", one.suggestion))
     for name, text in rows:
         if text:
             yield f"  {'':<11}  {name:<8} {printable(text)}"

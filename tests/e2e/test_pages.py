@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = (
     "README.md",
     "docs/admin.md",
+    "docs/ci.md",
     "docs/limits.md",
     "docs/lint.md",
     "docs/preflight.md",
@@ -24,7 +25,7 @@ PAGES = (
     "docs/scenarios.md",
     "docs/serve.md",
 )
-PROGRAMS = ("bash", "curl", "grep", "ffprobe")
+PROGRAMS = ("bash", "curl", "cut", "grep", "ffprobe", "sed", "tail")
 """What the commands use beside Python; bash runs them all."""
 
 PROGRAMMED = ("docs/preflight.md",)

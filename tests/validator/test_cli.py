@@ -24,6 +24,7 @@ from tests.providers import LIBRARY, TOY, contract
 from validator.cli import COMMANDS
 from validator.contract import load
 from validator.contract.document import parse_yaml
+from validator.readers import FORMS
 
 PROGRAM = [sys.executable, "-m", "mockserver"]
 TOY_LINT = ("lint", "--spec", str(TOY))
@@ -123,11 +124,11 @@ def test_files_that_cannot_be_read_are_told_one_by_one_and_the_rest_is_checked(f
     assert [
         ("missing.json", "cannot be read: No such file or directory"),
         ("empty.json", "nothing is in it"),
-        ("folder", "cannot be read: Is a directory"),
+        ("folder", "no file is in it that could hold requests"),
         ("broken.json", "not UTF-8 (byte 13 is 0xc3)"),
         ("noise.bin", "not UTF-8 (byte 129 is 0x80)"),
         ("cut.json", "no JSON: … (line 1, column 11)"),
-        ("text.txt", "neither JSON nor curl commands; say with --form: json, ndjson, har, curl"),
+        ("text.txt", f"what it holds cannot be told; say with --form: {', '.join(FORMS)}"),
         ("''", "cannot be read: No such file or directory"),
     ] == re.findall(
         r"^(.*): could not be checked\n  why          (.*)$",
@@ -195,7 +196,7 @@ USAGE = re.compile(r"^Usage: [^\n]*\nTry '[^\n]*' for help\.\n\nError: ")
     [
         (("lnt",), "No such command 'lnt' (did you mean 'lint'?)"),
         (("lint",), "Missing argument 'FILE...'."),
-        (("lint", "--provder", "toy", "-"), "No such option '--provder'. Did you mean '--provider'?"),
+        (("lint", "--collor", "x", "-"), "No such option '--collor'. Did you mean '--color'?"),
         (("lint", "--provider", "klng", "-"), "no provider is called 'klng' (did you mean 'kling'?)"),
         (
             ("lint", "--provider", "x", "-"),
@@ -212,7 +213,7 @@ USAGE = re.compile(r"^Usage: [^\n]*\nTry '[^\n]*' for help\.\n\nError: ")
         ),
         (("lint", "--operation", "createClip", "-"), "--operation needs --provider or --spec, whose operation it is"),
         ((*TOY_LINT, "--provider", "kling", "-"), "--spec names the provider already; leave --provider out"),
-        (("lint", "--form", "xml", "-"), "'xml' is not one of 'json', 'ndjson', 'har', 'curl', 'auto'."),
+        (("lint", "--form", "xml", "-"), "'xml' is not one of 'json', 'ndjson', 'har', 'curl', 'yaml', 'http',"),
         ((*TOY_LINT, "--effect", "toy.clip.model", "-"), "'toy.clip.model' has no '='; write RULE=EFFECT"),
         ((*TOY_LINT, "--effect", "toy.clip.model=of", "-"), "'of' is no effect (did you mean 'off'?)"),
         ((*TOY_LINT, "--effect", "tay.x=off", "-"), "'tay.x=off' is for no provider in use (did you mean 'toy'?)"),
@@ -305,6 +306,10 @@ def test_every_example_of_the_help_works(line: str, folder: Path) -> None:
     for name in ("README.md", "calls.sh"):
         (folder / name).write_text("curl https://api.modellix.ai/api/v1/tasks/1\n")
     shutil.copy(TOY, "mine.yaml")
+    (folder / "lint-baseline.json").write_text('{"version": 1, "findings": []}')
+    for name in ("src", "tests"):
+        (folder / name).mkdir()
+        (folder / name / "calls.sh").write_text("curl https://api.modellix.ai/api/v1/tasks/1\n")
 
     result = called(*shlex.split(line.partition(" > ")[0])[1:])
 
@@ -354,15 +359,21 @@ ANSWER = an_object(
 )
 VIOLATION = an_object(
     "rule kind effect place message evidence",
-    "instanceLocation keywordLocation found allowed suggestion source",
+    "instanceLocation keywordLocation found allowed suggestion source line column",
+    line=WHOLE,
+    column=WHOLE,
     effect=EFFECT,
     evidence=EVIDENCE,
     place={"enum": ["body", "path", "query", "header"]},
 )
 REQUEST = an_object(
     "label verdict",
-    "line entry method path problem hint note provider operation answer failure cost clip violations unchecked",
+    "line entry method path problem hint note provider operation answer failure cost clip violations unchecked "
+    "file column unread ignored known",
     verdict=VERDICT,
+    ignored={"type": "array", "items": VIOLATION},
+    known={"type": "array", "items": VIOLATION},
+    column=WHOLE,
     line=WHOLE,
     entry=WHOLE,
     answer=ANSWER,
@@ -381,9 +392,17 @@ REQUEST = an_object(
 REQUEST["if"] = {"properties": {"verdict": {"const": "unchecked"}}}
 REQUEST["then"] = {"required": ["problem"]}
 REQUEST["else"] = {"required": ["provider", "violations", "unchecked"]}
-SUMMARY = "requests accepted refused fails unchecked warnings skipped"
+SUMMARY = (
+    "requests accepted refused fails unchecked warnings skipped calls unread broken passed ignored known"
+)
 LINT = an_object(
-    "version requests summary exit",
+    "version requests unread summary exit",
+    "stale",
+    unread={
+        "type": "array",
+        "items": an_object("label file reason", "line column", line=WHOLE, column=WHOLE),
+    },
+    stale=TEXTS,
     version={"const": 1},
     requests={"type": "array", "items": REQUEST},
     summary=an_object(SUMMARY, **dict.fromkeys(SUMMARY.split(), WHOLE)),
@@ -749,7 +768,7 @@ def offered(line: str) -> list[str]:
         ("understudy ", ["serve", "status", "tail", "forward", "scenarios", *COMMANDS, "completion"]),
         ("understudy ev", ["evidence"]),
         ("understudy lint --fo", ["--form", "--format"]),
-        ("understudy lint --format ", ["text", "json"]),
+        ("understudy lint --format ", ["text", "json", "sarif", "junit", "github", "markdown"]),
         ("understudy lint --provider ", list(LIBRARY)),
         ("understudy rules mo", ["modellix"]),
         ("understudy lint --provider kling --operation ", ["createImage2Video", "createText2Video"]),

@@ -420,6 +420,7 @@ def test_a_refusal_comes_with_the_answer_of_the_provider() -> None:
     assert (
         "body.json: refused (toy createClip)\n"
         "  refused      model: model is a1, a2 or b1\n"
+        "               at       body.json:1:17\n"
         "               found    'a9'\n"
         "               allowed  a1, a2, b1\n"
         "               rule     toy.clip.model (documented; The toy page, model <https://toy.example/docs>)\n"
@@ -464,6 +465,7 @@ def test_what_cannot_be_judged_says_why() -> None:
     )
     assert {
         "label": "f.sh line 1",
+        "file": "f.sh",
         "line": 1,
         "verdict": "unchecked",
         "problem": "the quote ' of line 1 is not closed",
@@ -484,6 +486,7 @@ def test_a_finding_for_machines_has_stable_members() -> None:
 
     assert [
         "label",
+        "file",
         "line",
         "method",
         "path",

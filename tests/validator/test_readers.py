@@ -71,7 +71,7 @@ def test_the_form_is_told_by_the_content_then_by_the_name(content: str, name: st
         (b" \n\t", "json", "nothing is in it"),
         (b"\xff\xfe\xff", None, "not UTF-8 (byte 3 is 0xff)"),
         (b"a\xffb", None, "not UTF-8 (byte 2 is 0xff)"),
-        (b"hello", None, "neither JSON nor curl commands; say with --form: json, ndjson, har, curl"),
+        (b"hello", None, f"what it holds cannot be told; say with --form: {', '.join(FORMS)}"),
         (b"hello", "curl", "no curl command in it"),
         (b"hello", "json", "no JSON: … (line 1, column 1)"),
         (b'{"a":\n 1,}', None, "no JSON: … (line 2, column 3)"),

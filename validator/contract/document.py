@@ -219,6 +219,47 @@ def parse_yaml(text: str | bytes, *, file: str) -> Json:
             loader.dispose()
 
 
+def parse_yaml_stream(text: str, *, file: str) -> Iterator[tuple[Json, dict[str, tuple[int, int]]]]:
+    """Yield (JSON value, places) of every document of a YAML 1.2 text; raises SpecError with line and column.
+
+    The places map the pointer of a member to (line, column) of its name, of an entry to that of its value;
+    both count from 1.
+    """
+    loader = None
+    try:
+        if _may_be_deep(text):
+            _check_depth(text)
+        loader = _Loader(text)
+        while loader.check_node():
+            node = loader.get_node()
+            places: dict[str, tuple[int, int]] = {}
+            value = _value(node, [MOST_NODES])
+            _mark(node, "", places)
+            yield value, places
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1} column {mark.column + 1}" if mark else ""
+        raise SpecError(f"not readable as YAML{place}: {error.problem}", file=file) from None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise SpecError(f"not readable as YAML: {error}", file=file) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _mark(node: Any, pointer: str, places: dict[str, tuple[int, int]]) -> None:
+    """Note where a node and all below it stand; :func:`_value` has seen that they are not too many."""
+    places.setdefault(pointer, (node.start_mark.line + 1, node.start_mark.column + 1))
+    if node.tag == _MAP:
+        for key_node, value_node in node.value:
+            below = pointer + format_pointer([key_node.value])
+            places[below] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            _mark(value_node, below, places)
+    elif node.tag == _SEQ:
+        for index, item in enumerate(node.value):
+            _mark(item, f"{pointer}/{index}", places)
+
+
 class _Dumper(yaml.SafeDumper):
     """YAML that a 1.1 reader understands too, in the order of the tree and without anchors."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jsonschema_rs
 
 from validator.contract.document import Document
@@ -24,3 +26,16 @@ def compile_engine(schema: Json, document: Document, path: Path) -> jsonschema_r
     # The first line says what is wrong; the rest repeats the schema.
     sentence = str(masked).partition("\n")[0]
     raise document.error(f"the schema cannot be compiled: {sentence}", path)
+
+
+def keeps(keyword: str, said: str | int | float, value: Json) -> bool:
+    """Tell whether a value meets one keyword of JSON Schema, as the engine reads it.
+
+    Patterns are those of ECMA 262 and not anchored; multiples are told without the faults of binary fractions.
+    """
+    return _one_keyword(keyword, said).is_valid(value)
+
+
+@functools.lru_cache(maxsize=256)
+def _one_keyword(keyword: str, said: str | int | float) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator({keyword: said}, mask="…")

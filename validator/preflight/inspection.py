@@ -237,8 +237,8 @@ class Inspection:
 
     def text(self, *, colour: bool = False) -> str:
         """Return everything in words, as `understudy lint` prints it."""
+        from validator.found import Found
         from validator.lint import Judgement, judgement_text
-        from validator.readers import Found
 
         label = printable(f"{self.method} {self.url}")
         failing = next((one for one in self.report.violations if one.effect == "fail"), None)
