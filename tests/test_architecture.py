@@ -77,11 +77,11 @@ LEVELS = {
         mockserver.__main__ mockserver.atlas mockserver.cli mockserver.inbox mockserver.inprocess
         mockserver.local mockserver.proxy.command mockserver.proxy.serving mockserver.pytest_plugin
         mockserver.records mockserver.remote mockserver.server mockserver.stage mockserver.steering
-        mockserver.story mockserver.terminal mockserver.transport mockserver.world mockserver.worldclock
+        mockserver.story mockserver.terminal mockserver.transport mockserver.trial.stateful
+        mockserver.trial.workplace mockserver.world mockserver.worldclock
         mockserver.rehearsal mockserver.rehearsal.acts mockserver.rehearsal.orders mockserver.rehearsal.program
         mockserver.rehearsal.reports mockserver.rehearsal.run mockserver.rehearsal.staging
         mockserver.rehearsal.verdict mockserver.rehearse
-        mockserver.trial.stateful mockserver.trial.workplace
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}

@@ -196,7 +196,7 @@ def client_machine(
         @rule(body=drawn, fault=of_create)
         def submit(self, body: Json, fault: Fault | None) -> None:
             """Let the client ask for a video that nobody asked for yet: equal ones are one wish."""
-            body = _prepared(body, made, self.place.callback_url if self.adapter.on_callback else None)
+            body = _prepared(body, made, self.place.callback_address if self.adapter.on_callback else None)
             key = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
             if key in self.asked:
                 return
@@ -410,7 +410,7 @@ def _examples(contract: Contract, operation: Operation) -> list[Json]:
     return found
 
 
-def _prepared(body: Json, operation: Operation, callback_url: str | None) -> Json:
+def _prepared(body: Json, operation: Operation, callback_address: str | None) -> Json:
     """Return a body without names that have to be new, which are the client's to choose, and with our address."""
     if not isinstance(body, dict):
         return body
@@ -420,7 +420,7 @@ def _prepared(body: Json, operation: Operation, callback_url: str | None) -> Jso
     for callback in operation.callbacks:
         expression = callback.url_expression
         if expression.startswith(_EXPRESSION):
-            _set(out, expression.removeprefix(_EXPRESSION).removesuffix("}"), callback_url)
+            _set(out, expression.removeprefix(_EXPRESSION).removesuffix("}"), callback_address)
     return out
 
 

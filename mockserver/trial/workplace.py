@@ -64,8 +64,8 @@ class Workplace:
     """What a client under test is given.
 
     `base_url` and `credentials` (headers) are a provider's; `keys` the same in parts, for clients that make their own
-    tokens; `webhook_secret` what callbacks are signed with, None where they are not.  `callback_url` is an address
-    that leads to the client's `on_callback`.
+    tokens; `webhook_secret` what callbacks are signed with, None where they are not.  `callback_address` leads to the
+    client's `on_callback`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Workplace:
         self.webhook_secret = known_webhook_secret(contract, settings.secrets)
         self.keys: Keys = keys_of(contract, TENANT, webhook_secret=self.webhook_secret)
         self.base_url = base_url_of(contract, ORIGIN, TENANT)
-        self.callback_url = CALLBACK_URL
+        self.callback_address = CALLBACK_URL
         self.calls: list[Call] = []
         self._transport: Transport | None = None
         self._in_loop(self._begin)

@@ -99,7 +99,7 @@ def test_the_page_on_hypothesis_has_every_part_and_every_argument() -> None:
         "sleep",
         "time",
         "webhook_secret",
-        "callback_url",
+        "callback_address",
     ):
         assert name in place
         assert hasattr(Workplace, name) or name in inspect.getsource(Workplace.__init__)

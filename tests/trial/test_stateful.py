@@ -108,7 +108,7 @@ def test_a_client_that_believes_every_callback_is_found() -> None:
 def test_a_callback_can_be_signed_anew_or_wrongly(flaw: Flaw) -> None:
     with Workplace(contract("toy")) as place:
         client = StepClient(place)
-        client.submit({"prompt": "a boat", "hook": place.callback_url})
+        client.submit({"prompt": "a boat", "hook": place.callback_address})
         place.sleep(5)
         notice = place.next_notice()
         assert notice is not None
