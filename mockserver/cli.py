@@ -25,7 +25,7 @@ from validator.printing import is_coloured
 
 EXIT_BROKEN: Final = 2
 _TERMINAL_COMMANDS: Final = ("status", "tail", "forward")
-_OWN_COMMANDS: Final = ("proxy", "scenarios")
+_OWN_COMMANDS: Final = ("proxy", "scenarios", "rehearse")
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
 
 
@@ -55,6 +55,10 @@ class LazyGroup(click.Group):
             from mockserver.atlas import scenarios
 
             return scenarios
+        if cmd_name == "rehearse":
+            from mockserver import rehearse
+
+            return rehearse.command
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(
@@ -85,6 +89,7 @@ def main() -> None:
     understudy forward URL               its callbacks, brought to a program it cannot call
     understudy proxy --to PROVIDER       before the real host: only good requests pass
     understudy scenarios                 every failure that can be rehearsed, by name
+    understudy rehearse -- COMMAND       your client in every failure, and what it did
     understudy lint request.json ...     what is wrong with a request, before it is sent
     understudy explain RULE              one rule: what it says, where that is written, examples
     """

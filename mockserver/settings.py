@@ -19,6 +19,7 @@ from validator.contract.model import Effect
 from validator.security import KeyRing
 
 Progress = Literal["time", "polls", "manual"]
+Dates = Literal["tenant", "machine"]
 
 DEFAULT_PORT: Final = 8700
 WELL_KNOWN_SECRET: Final = "understudy-webhook-secret"  # noqa: S105 - printed at start, it keeps nothing secret
@@ -47,6 +48,8 @@ class Settings:
     units that each tenant may spend there; `secrets` maps a provider to the secret its deliveries are signed
     with; `plan` holds the entries every tenant's plan of scenarios begins with, `recordings` the tasks that new ones
     take their course from; sizes are bytes, times seconds.
+    `dates` says by which clock those dates count that a client compares with its own clock, the lives of its tokens
+    and the time stamps of signatures: the tenant's, or the machine's for clients that know nothing of a fast one.
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +59,7 @@ class Settings:
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     effects: Mapping[str, Effect] = field(default_factory=dict)
     speed: float = 1.0
+    dates: Dates = "tenant"
     progress: Progress = "time"
     polls_per_step: int = 1
     store: str = "memory"

@@ -79,6 +79,9 @@ LEVELS = {
         mockserver.records mockserver.remote mockserver.server mockserver.stage mockserver.steering
         mockserver.story mockserver.terminal mockserver.transport mockserver.trial.stateful
         mockserver.trial.workplace mockserver.world mockserver.worldclock
+        mockserver.rehearsal mockserver.rehearsal.acts mockserver.rehearsal.orders mockserver.rehearsal.program
+        mockserver.rehearsal.reports mockserver.rehearsal.run mockserver.rehearsal.staging
+        mockserver.rehearsal.verdict mockserver.rehearse
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
@@ -89,8 +92,8 @@ DOORS = {
     "aiohttp": "validator.preflight.aiohttp",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
-    "click": """mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.terminal validator.__main__
-        validator.cli validator.options""",
+    "click": """mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.rehearse mockserver.terminal
+        validator.__main__ validator.cli validator.options""",
     # Callbacks go out, and what a proxy lets pass; the others are parts for the client's own library.
     "httpx": """mockserver.callbacks mockserver.proxy.upstream mockserver.transport
         validator.preflight.httpx""",
@@ -440,13 +443,23 @@ RUNS_DATA = re.compile(
     r"|os\.(system|popen|exec\w*|spawn\w*|fork)|subprocess\.\w+|ctypes\.\w+|types\.FunctionType"
     r"|yaml\.(load|load_all|full_load\w*|unsafe_load\w*|Loader|FullLoader|UnsafeLoader|CLoader)"
 )
+STARTER = "mockserver.rehearsal.program"
+"""The one module that starts a program: the command that the user typed behind `understudy rehearse --`, as a shell
+would.  Neither a spec nor a request nor a client's output has a part in it."""
+STARTS = re.compile(r"subprocess(\.(Popen|TimeoutExpired|PIPE|DEVNULL|x))?")
 OPENS = re.compile(r"open|io\.open|os\.open|pathlib\.\w+|shutil\.\w+|tempfile\.\w+")
 
 
 def code_from_data(source: Source) -> Iterator[str]:
     """Yield where text could become code, or a request name a file."""
+
+    def runs_data(name: str) -> bool:
+        if source.module == STARTER and STARTS.fullmatch(name):
+            return False
+        return RUNS_DATA.fullmatch(name) is not None
+
     for line, name in source.imports:
-        if RUNS_DATA.fullmatch(name) or RUNS_DATA.fullmatch(f"{name}.x"):
+        if runs_data(name) or runs_data(f"{name}.x"):
             yield f"{source.module}:{line} imports {name}"
         if source.module.startswith("mockserver") and OPENS.fullmatch(name):
             yield f"{source.module}:{line} imports {name}"
@@ -454,7 +467,7 @@ def code_from_data(source: Source) -> Iterator[str]:
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Attribute):
             name = source.dotted(node)
-            if RUNS_DATA.fullmatch(name):
+            if runs_data(name):
                 yield f"{source.module}:{node.lineno} uses {name}"
         if not isinstance(node, ast.Call):
             continue
@@ -582,6 +595,9 @@ OFFENCES = {
         "yaml-unsafe": ("validator.contract.document", "from yaml import unsafe_load"),
         "pickle": ("mockserver.store", "import pickle"),
         "shell": ("mockserver.artifacts", "import subprocess"),
+        "shell-of-a-rehearsal": ("mockserver.rehearsal.run", "import subprocess"),
+        "other-way-to-start": (STARTER, "import subprocess\nsubprocess.getoutput(text)"),
+        "system-of-the-starter": (STARTER, "import os\nos.system(text)"),
         "system": ("mockserver.artifacts", "import os\nos.system(text)"),
         "format": ("validator.errors", "text.format(error=error)"),
         "open": ("mockserver.app", "open(path)"),

@@ -21,6 +21,7 @@ PAGES = (
     "docs/limits.md",
     "docs/lint.md",
     "docs/preflight.md",
+    "docs/rehearse.md",
     "docs/scenarios.md",
     "docs/serve.md",
 )

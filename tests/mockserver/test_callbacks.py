@@ -450,6 +450,17 @@ def test_a_provider_that_always_signs_signs_with_the_known_secret() -> None:
     assert len(mock.receivers.calls) == 2
 
 
+def test_where_the_machine_tells_dates_a_signature_is_as_old_as_its_receiver_thinks() -> None:
+    with Mock(speed=600.0, dates="machine") as mock:
+        mock.wait(5)
+        mock.clip(hook=HOOK)
+        mock.wait(20)
+
+    assert len(mock.receivers.calls) == 2
+    for call in mock.receivers.calls:
+        assert int(call.headers["webhook-timestamp"]) == call.at // 1000
+
+
 def test_a_provider_signs_with_the_secret_of_the_settings() -> None:
     with Mock(secrets={"toy": "mine"}) as mock:
         mock.clip(hook=HOOK)

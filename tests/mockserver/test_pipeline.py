@@ -254,6 +254,17 @@ def test_a_token_ends_on_the_clock_of_its_tenant() -> None:
         assert ["request.unauthorized-expired"] == broken(wallet(mock, mine))
 
 
+def test_where_the_machine_tells_dates_a_token_lives_by_its_clients_clock() -> None:
+    with Mock(log="off", speed=60.0, dates="machine") as mock:
+        mine = token(NOON)
+        assert 200 == wallet(mock, mine).status
+        mock.wait(599)
+        assert 200 == wallet(mock, mine).status, "ten hours later on the tenant's clock"
+
+        mock.wait(2)
+        assert ["request.unauthorized-expired"] == broken(wallet(mock, mine))
+
+
 def test_a_clock_that_was_moved_takes_tokens_of_the_real_time() -> None:
     with Mock(log="off") as mock:
         mock.freeze()
