@@ -52,6 +52,11 @@ LEVELS = {
         validator.preflight.inspection validator.preflight.problems validator.preflight.requests
         validator.preflight.urllib validator.printing validator.pysource validator.readers validator.report
         validator.request validator.security validator.shell
+        validator.strategies validator.strategies.answers validator.strategies.asking
+        validator.strategies.bodies validator.strategies.calls validator.strategies.choices
+        validator.strategies.demands validator.strategies.flaws validator.strategies.patterns
+        validator.strategies.pictures validator.strategies.plans validator.strategies.texts
+        validator.strategies.values
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har
@@ -87,7 +92,8 @@ LEVELS = {
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
 
 DOORS = {
-    "PIL": "validator.images",
+    # Pictures are read in one place and made in another.
+    "PIL": "validator.images validator.strategies.pictures",
     # The hooks of the client's own libraries: each library in its module, which only its users import.
     "aiohttp": "validator.preflight.aiohttp",
     "av": "mockserver.artifacts",
@@ -97,11 +103,11 @@ DOORS = {
     # Callbacks go out, and what a proxy lets pass; the others are parts for the client's own library.
     "httpx": """mockserver.callbacks mockserver.proxy.upstream mockserver.transport
         validator.preflight.httpx""",
-    "hypothesis": "mockserver.trial.stateful",
+    "hypothesis": "mockserver.trial.stateful validator.strategies.asking",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
     "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine
-        validator.contract.model validator.contract.schemas""",
+        validator.contract.model validator.contract.schemas validator.strategies.demands""",
     "jsonschema_specifications": "validator.contract.reference",
     "jwt": "validator.security",
     "pytest": "mockserver.pytest_plugin",

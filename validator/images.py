@@ -1,6 +1,6 @@
 """Pictures in requests: what is behind a string, read from the file's header alone.
 
-Never decodes pixels and never fetches; the only importer of Pillow.
+Never decodes pixels and never fetches; only `strategies/pictures.py` imports Pillow too, to make pictures.
 """
 
 from __future__ import annotations

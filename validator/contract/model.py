@@ -161,11 +161,13 @@ class Capabilities:
     """A compiled capability map.
 
     `rows_by_key` maps the texts of the key values, in the order of `keys`, to the row that covers them;
-    a combination that is not in it is looked up in `rows`, for keys that have no list of values.  `memo` is
-    where the keyword remembers what it worked out.
+    a combination that is not in it is looked up in `rows`, for keys that have no list of values.  `choices` are
+    those lists, in the order of `keys`, None for a key without one.  `memo` is where the keyword remembers what
+    it worked out.
     """
 
     keys: tuple[str, ...]
+    choices: tuple[tuple[str, ...] | None, ...]
     defaults: Mapping[str, Json]
     features: Mapping[str, Feature]
     rows: tuple[Row, ...]
@@ -444,12 +446,24 @@ class Charge:
 _AT_SUCCESS: Final = Charge()
 
 
+@dataclass(slots=True, eq=False)
+class Family:
+    """The contract that operations belong to, set once when it is whole: they are made before it is."""
+
+    contract: Contract | None = None
+
+    def __repr__(self) -> str:
+        """Return a short form: a contract holds its operations."""
+        return f"Family({self.contract.id if self.contract else None})"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One call of the provider's API.
 
-    `path` is the real path with the server's base path, `segments` the same split at '/', parameters as
-    None.  `inputs` are the pointers that templates read from the request after it was answered.
+    `provider` is the id of the provider, which the ids of its rules begin with.  `path` is the real path with the
+    server's base path, `segments` the same split at '/', parameters as None.  `inputs` are the pointers that
+    templates read from the request after it was answered; `family` leads to the contract.
     """
 
     id: str
@@ -463,6 +477,7 @@ class Operation:
     body: BodySchema | None
     credentials: tuple[Credential, ...]
     response: ResponseTemplate
+    provider: str = ""
     role: Role | None = None
     lifecycle: Lifecycle | None = None
     task_id: Identifier | None = None
@@ -477,6 +492,7 @@ class Operation:
     links: tuple[Link, ...] = ()
     callbacks: tuple[Callback, ...] = ()
     inputs: tuple[str, ...] = ()
+    family: Family = field(default_factory=Family, repr=False, compare=False)
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -53,6 +53,7 @@ def compile_operation(
         body=body,
         credentials=compile_credentials(bench, raw.node, raw.at),
         response=built,
+        provider=bench.book.provider,
         role=role,
         lifecycle=lifecycle,
         task_id=Identifier.of(raw.task["id"]) if "id" in raw.task else None,
@@ -67,6 +68,7 @@ def compile_operation(
         links=links,
         callbacks=callbacks,
         inputs=tuple(sorted(input_pointers(bench.document, raw, all_raw))) if role == "create" else (),
+        family=bench.family,
     )
     _check_failing(bench, operation)
     return operation
