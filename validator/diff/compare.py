@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from validator.check import conflict_violation, examine, protocol_rules
+from validator.check import conflict_violation, examine, protocol_rules, rule_violation
 from validator.contract.expressions import MISSING, Json, Scope, format_pointer
 from validator.contract.model import Contract, Operation, Parameter
 from validator.contract.raw import METHODS, read_operations
-from validator.contract.trees import Path, inline
+from validator.contract.trees import ASSERTIONS, Path, inline
 from validator.diff import requests
 from validator.diff.candidates import Ground, minimal
 from validator.diff.changes import changes, sentence
@@ -99,11 +99,17 @@ class _Work:
         """Look at everything, in the order of the old file."""
         pairs = self._pairs()
         self._around(pairs)
+        bodies: dict[tuple[int, int], str] = {}
         for pair in pairs:
             self.tell(pair.old.id)
             self._parameters(pair)
             if pair.old.body is not None and pair.new.body is not None:
-                self._body(pair)
+                shared = (id(pair.old.body), id(pair.new.body))
+                if shared not in bodies:
+                    bodies[shared] = pair.old.id
+                    self._body(pair)
+                else:
+                    self._shared(bodies[shared], pair)
             self._unique(pair)
         self._states()
 
@@ -228,7 +234,8 @@ class _Work:
 
     def _body(self, pair: _Pair) -> None:
         assert pair.old.body is not None and pair.new.body is not None
-        if same(dict(pair.old.body.tree), dict(pair.new.body.tree)) and self._tells_alike():
+        told = self._told_otherwise(pair)
+        if not told and same(dict(pair.old.body.tree), dict(pair.new.body.tree)):
             return
         ground = Ground(old=pair.old.body, new=pair.new.body, texts=self.seeds.texts)
         ground.bases = self.seeds.bases(pair.old, pair.new)
@@ -247,17 +254,40 @@ class _Work:
         for text, (feature,), bodies in ground.combinations():
             wanted = self._rules_of_feature(pair, feature)
             self._bodies(pair, bodies, text, (), wanted=wanted)
-        if not self._tells_alike():
-            for rule in dict.fromkeys((*(one.id for one in pair.old.rules), *(one.id for one in pair.new.rules))):
-                seeds = self.seeds.violating(pair.old, pair.new, rule)
-                self._bodies(pair, ground.of(rule, seeds), f"what is told of {rule}", (), wanted=(rule,))
+        for rule in told:
+            seeds = self.seeds.violating(pair.old, pair.new, rule)
+            self._bodies(pair, ground.of(rule, seeds), f"what is told of {rule}", (), wanted=(rule,))
         self._drawn(pair)
 
-    def _tells_alike(self) -> bool:
-        """Tell whether both refuse in the same words."""
+    def _shared(self, first: str, pair: _Pair) -> None:
+        """Say of an operation what was found of another one with the same body, where its example shows it too."""
+        for one in [each for each in self.found.values() if first in (each.operation, *each.also)]:
+            if one.body is MISSING or one.found == "request":
+                continue
+            shown = self._ask(pair, one.body)
+            if shown is not None and (shown.group, shown.rules) == (one.group, one.rules):
+                self._add(replace(one, operation=pair.old.id, old=shown.old, new=shown.new))
+
+    def _told_otherwise(self, pair: _Pair) -> list[str]:
+        """Return the rules that both refuse, and that a finding made up of it shows to be told otherwise."""
         words = [each.document.root.get("x-errors") for each in (self.old, self.new)]
-        texts = [{name: (rule.effect, rule.failure) for name, rule in each.rules.items()} for each in (self.old, self.new)]
-        return same(words[0], words[1]) and texts[0] == texts[1]
+        if same(words[0], words[1]):
+            return []
+        there = {one.id: one for one in pair.new.rules}
+        request = HttpRequest.from_parts(pair.old.method, requests.address(pair.old, {}))
+        out = []
+        for rule in pair.old.rules:
+            other = there.get(rule.id)
+            if other is None or (rule.effect, other.effect) != ("reject", "reject"):
+                continue
+            for keyword in _JUDGED:
+                made = [rule_violation(one, "field", location="/member", keyword=keyword) for one in (rule, other)]
+                if _shown(
+                    _told(self.old, made[0], request, pair.old), _told(self.new, made[1], request, pair.new)
+                ):
+                    out.append(rule.id)
+                    break
+        return out
 
     def _built(self, pair: _Pair, ground: Ground) -> Json:
         """Return a body with what is asked for, as far as simple values do."""
@@ -289,12 +319,21 @@ class _Work:
         ):
             return
         rules = ground.rules(edit)
+        if "x-rule" in edit.old_at and edit.old_at[-1] in _WORDS_ONLY:
+            return
+        if rules and all(self._effect(rule) == ("off", "off") for rule in rules):
+            return
         place = Place(
             old="" if edit.before is MISSING and not edit.is_entry else _origin(origins[0], edit.old_at),
             new="" if edit.after is MISSING and not edit.is_entry else _origin(origins[1], edit.new_at),
         )
         seeds = [body for rule in rules for body in self.seeds.violating(pair.old, pair.new, rule)]
         self._bodies(pair, ground.bodies(edit, seeds), sentence(edit), (place,), wanted=rules)
+
+    def _effect(self, rule: str) -> tuple[str, str]:
+        """Return what a rule does in both; one that is not there does nothing."""
+        found = [each.rules.get(rule) for each in (self.old, self.new)]
+        return tuple(one.effect if one is not None else "off" for one in found)  # type: ignore[return-value]
 
     def _bodies(
         self,
@@ -309,7 +348,11 @@ class _Work:
         """Report the first body of each group that shows a difference, about the wanted rules where there are any."""
         seen: set[Group] = set()
         second: dict[Group, tuple[Json, _Shown]] = {}
+        left = _AFTER_ALL
         for body in bodies:
+            left -= 1
+            if left < 0:
+                break
             shown = self._ask(pair, body)
             if shown is None or shown.group in seen:
                 continue
@@ -317,9 +360,8 @@ class _Work:
                 second.setdefault(shown.group, (body, shown))
                 continue
             seen.add(shown.group)
+            left = min(left, _AFTER_FIRST)
             self._report(pair, body, shown, why, places, found)
-            if len(seen) == _MOST_GROUPS:
-                break
         for group, (body, shown) in second.items():
             if not seen and not self._is_known(group, shown.rules):
                 self._report(pair, body, shown, why, places, found)
@@ -493,18 +535,46 @@ class _Work:
 
     def _add(self, one: Difference) -> None:
         """Keep a difference, unless the same is known; another operation or place of it is added to it."""
-        asked = text_of(one.body) if one.body is not MISSING and one.found != "request" else one.why
         told = (one.old.verdict, one.new.verdict, one.old.message, one.new.message)
-        key = (one.group, one.rules, one.operation, asked, *(told if one.group == "answer" else ()))
-        known = self.found.get(key)
+        if one.found == "request":
+            about: tuple[Any, ...] = (one.why, one.operation)
+            if one.places == () and one.body is MISSING or one.group == "answer":
+                # The same is told of every operation.
+                about = (one.why,)
+        else:
+            about = (one.why,)
+        key = (one.group, one.rules, about, *(told if one.group == "answer" else ()))
+        known = self.found.get(key) or self._same_body(one)
         if known is None:
             self.found[key] = one
             return
+        key = next(key for key, value in self.found.items() if value is known)
         more = tuple(place for place in one.places if place not in known.places)
-        self.found[key] = replace(known, places=(*known.places, *more))
+        also = {one.operation} - {known.operation, *known.also, ""}
+        self.found[key] = replace(known, places=(*known.places, *more), also=(*known.also, *sorted(also)))
+
+    def _same_body(self, one: Difference) -> Difference | None:
+        """Return a difference that has the very same example."""
+        if one.body is MISSING or one.found == "request":
+            return None
+        for known in self.found.values():
+            if (known.group, known.rules, known.operation) == (one.group, one.rules, one.operation) and (
+                known.body is not MISSING and same(known.body, one.body)
+            ):
+                return known
+        return None
 
 
-_MOST_GROUPS: Final = 4
+_JUDGED: Final = (*sorted(ASSERTIONS), "not", "anyOf", "oneOf", "x-image", "x-capabilities")
+
+_WORDS_ONLY: Final = frozenset(("id", "message", "source", "evidence"))
+"""Words of a rule that change nothing of what becomes of a request."""
+
+_AFTER_FIRST: Final = 100
+"""Bodies that are tried for one place after the first that showed something; the other groups are near it."""
+
+_AFTER_ALL: Final = 1_500
+"""Bodies that are tried for one place."""
 
 
 def _shown(old: Expected, new: Expected) -> _Shown | None:

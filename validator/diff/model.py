@@ -42,7 +42,8 @@ class Difference:
     `operation` is the old spec's id of it, the new one's where the old has none.  `rules` are responsible:
     those that one side finds broken and the other does not, or that the answer is about.  `why` says in a
     sentence what changed.  `body` is the example's, MISSING for a request without one; `request` is None
-    where no request alone can show it, and `needs` then says what it takes.
+    where no request alone can show it, and `needs` then says what it takes.  `also` are other operations that
+    the same is said of.
     """
 
     group: Group
@@ -56,6 +57,7 @@ class Difference:
     old: Expected
     new: Expected
     needs: str = ""
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from validator.diff.documents import text_of
 ANY: Final = "*"
 """The step to the entries of a list, or to members that have no name."""
 
-LONGEST: Final = 100_000
+LONGEST: Final = 20_000
 """Characters of a text, or entries of a list, that are made to lie beyond a bound."""
 
 Place = tuple[str, ...]
