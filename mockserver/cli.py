@@ -27,6 +27,7 @@ EXIT_BROKEN: Final = 2
 _TERMINAL_COMMANDS: Final = ("status", "tail", "forward")
 _OWN_COMMANDS: Final = ("scenarios",)
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
+_COMPARING_COMMANDS: Final = ("diff", "drift")
 
 
 class LazyGroup(click.Group):
@@ -34,7 +35,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order a user meets them."""
-        return ["serve", *_TERMINAL_COMMANDS, *_OWN_COMMANDS, *_VALIDATOR_COMMANDS, "completion"]
+        return ["serve", *_TERMINAL_COMMANDS, *_OWN_COMMANDS, *_VALIDATOR_COMMANDS, *_COMPARING_COMMANDS, "completion"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
@@ -47,6 +48,14 @@ class LazyGroup(click.Group):
             from mockserver import terminal
 
             return terminal.COMMANDS[cmd_name]
+        if cmd_name == "diff":
+            from validator.diff.command import diff
+
+            return diff
+        if cmd_name == "drift":
+            from mockserver.drift.command import drift
+
+            return drift
         if cmd_name == "scenarios":
             from mockserver.atlas import scenarios
 
@@ -82,6 +91,8 @@ def main() -> None:
     understudy scenarios                 every failure that can be rehearsed, by name
     understudy lint request.json ...     what is wrong with a request, before it is sent
     understudy explain RULE              one rule: what it says, where that is written, examples
+    understudy diff OLD NEW              which requests tell two specs apart
+    understudy drift --to URL            a provider asked what costs nothing, compared with its spec
     """
 
 

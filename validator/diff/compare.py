@@ -234,8 +234,8 @@ class _Work:
 
     def _body(self, pair: _Pair) -> None:
         assert pair.old.body is not None and pair.new.body is not None
-        told = self._told_otherwise(pair)
-        if not told and same(dict(pair.old.body.tree), dict(pair.new.body.tree)):
+        told, changed = self._told_otherwise(pair), self._effects(pair)
+        if not told and not changed and self.old.unknown_member == self.new.unknown_member and same(dict(pair.old.body.tree), dict(pair.new.body.tree)):
             return
         ground = Ground(old=pair.old.body, new=pair.new.body, texts=self.seeds.texts)
         ground.bases = self.seeds.bases(pair.old, pair.new)
@@ -254,10 +254,28 @@ class _Work:
         for text, (feature,), bodies in ground.combinations():
             wanted = self._rules_of_feature(pair, feature)
             self._bodies(pair, bodies, text, (), wanted=wanted)
+        for rule in changed:
+            effects = self._effect(rule)
+            seeds = self.seeds.violating(pair.old, pair.new, rule)
+            why = f"the effect of {rule} was {effects[0]} and is {effects[1]}"
+            sides = [each.rules[rule].pointer.removesuffix("/effect") + "/effect" for each in (self.old, self.new)]
+            place = Place(old=sides[0], new=sides[1])
+            self._bodies(pair, ground.of(rule, seeds), why, (place,), wanted=(rule,))
+        if self.old.unknown_member != self.new.unknown_member:
+            strange = ({**base, "understudy_unknown": 1} for base in ground.bases if isinstance(base, dict))
+            self._bodies(pair, strange, "a member that nobody described", ())
         for rule in told:
             seeds = self.seeds.violating(pair.old, pair.new, rule)
             self._bodies(pair, ground.of(rule, seeds), f"what is told of {rule}", (), wanted=(rule,))
         self._drawn(pair)
+
+    def _effects(self, pair: _Pair) -> list[str]:
+        """Return the rules of an operation that both have, with another effect."""
+        there = {rule for rule in self.new.rules if rule in self.old.rules}
+        known = _body_rules(pair.old) | _body_rules(pair.new)
+        return [
+            rule for rule in self.old.rules if rule in known & there and len(set(self._effect(rule))) > 1
+        ]
 
     def _shared(self, first: str, pair: _Pair) -> None:
         """Say of an operation what was found of another one with the same body, where its example shows it too."""
@@ -319,7 +337,7 @@ class _Work:
         ):
             return
         rules = ground.rules(edit)
-        if "x-rule" in edit.old_at and edit.old_at[-1] in _WORDS_ONLY:
+        if "x-rule" in edit.old_at[-2:] and edit.old_at[-1] in _WORDS_ONLY:
             return
         if rules and all(self._effect(rule) == ("off", "off") for rule in rules):
             return
@@ -567,8 +585,8 @@ class _Work:
 
 _JUDGED: Final = (*sorted(ASSERTIONS), "not", "anyOf", "oneOf", "x-image", "x-capabilities")
 
-_WORDS_ONLY: Final = frozenset(("id", "message", "source", "evidence"))
-"""Words of a rule that change nothing of what becomes of a request."""
+_WORDS_ONLY: Final = frozenset(("id", "message", "source", "evidence", "effect"))
+"""Words of a rule that change nothing of what becomes of a request, and the effect, which is looked at apart."""
 
 _AFTER_FIRST: Final = 100
 """Bodies that are tried for one place after the first that showed something; the other groups are near it."""
@@ -595,6 +613,12 @@ def _shown(old: Expected, new: Expected) -> _Shown | None:
     differing = set(old.errors) ^ set(new.errors)
     rules = tuple(dict.fromkeys(name for name in (*old.errors, *new.errors) if name in differing))
     return _Shown("answer", rules or old.errors, old, new)
+
+
+def _body_rules(operation: Operation) -> set[str]:
+    """Return the rules that stand in the schema of an operation's body, those that are off included."""
+    assert operation.body is not None
+    return {site.rule for site in sites(operation.body.tree) if site.rule}
 
 
 def _route(operation: Operation) -> tuple[str, tuple[str | None, ...]]:
