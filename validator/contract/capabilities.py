@@ -62,6 +62,7 @@ def compile_capabilities(
     ratio = word.get("aspectRatio", {"default": "16:9"})
     return Capabilities(
         keys=keys,
+        choices=tuple(choices[key] for key in keys),
         defaults={
             key: known[key]["default"]
             for key in keys
@@ -259,7 +260,7 @@ def capability_schemas(
     First that the combination exists at all; then, per feature, that a body which uses it has one of the
     combinations that offer it.
     """
-    offers = [_offer(row, capabilities) for row in capabilities.rows]
+    offers = [offer_schema(row.match, capabilities) for row in capabilities.rows]
     if {} not in offers and capabilities.rule is not None and capabilities.rule.effect != "off":
         yield {"anyOf": offers}, capabilities.rule
     for name, feature in capabilities.features.items():
@@ -272,11 +273,11 @@ def capability_schemas(
         yield {"if": strip(features[name]), "then": allowed}, feature.rule
 
 
-def _offer(row: Row, capabilities: Capabilities) -> dict[str, Json]:
-    """Return the JSON Schema of the bodies a row covers."""
+def offer_schema(match: Mapping[str, tuple[str, ...]], capabilities: Capabilities) -> dict[str, Json]:
+    """Return the JSON Schema of the bodies whose keys have one of these texts each, defaults included."""
     properties: dict[str, Json] = {}
     required = []
-    for key, texts in row.match.items():
+    for key, texts in match.items():
         properties[key] = {"enum": [form for text in texts for form in _forms(text)]}
         if key not in capabilities.defaults or to_text(capabilities.defaults[key]) not in texts:
             required.append(key)

@@ -161,11 +161,13 @@ class Capabilities:
     """A compiled capability map.
 
     `rows_by_key` maps the texts of the key values, in the order of `keys`, to the row that covers them;
-    a combination that is not in it is looked up in `rows`, for keys that have no list of values.  `memo` is
-    where the keyword remembers what it worked out.
+    a combination that is not in it is looked up in `rows`, for keys that have no list of values.  `choices` are
+    those lists, in the order of `keys`, None for a key without one.  `memo` is where the keyword remembers what
+    it worked out.
     """
 
     keys: tuple[str, ...]
+    choices: tuple[tuple[str, ...] | None, ...]
     defaults: Mapping[str, Json]
     features: Mapping[str, Feature]
     rows: tuple[Row, ...]
@@ -448,7 +450,7 @@ _AT_SUCCESS: Final = Charge()
 class Operation:
     """One call of the provider's API.
 
-    `path` is the real path with the server's base path, `segments` the same split at '/', parameters as
+    `provider` is the id of the provider, which the ids of its rules begin with.  `path` is the real path with the server's base path, `segments` the same split at '/', parameters as
     None.  `inputs` are the pointers that templates read from the request after it was answered.
     """
 
@@ -463,6 +465,7 @@ class Operation:
     body: BodySchema | None
     credentials: tuple[Credential, ...]
     response: ResponseTemplate
+    provider: str = ""
     role: Role | None = None
     lifecycle: Lifecycle | None = None
     task_id: Identifier | None = None

@@ -53,6 +53,7 @@ def compile_operation(
         body=body,
         credentials=compile_credentials(bench, raw.node, raw.at),
         response=built,
+        provider=bench.book.provider,
         role=role,
         lifecycle=lifecycle,
         task_id=Identifier.of(raw.task["id"]) if "id" in raw.task else None,

@@ -1,0 +1,188 @@
+"""The strategies people ask for, and what goes with them; the only importer of Hypothesis at this level."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from validator.contract.expressions import Json
+from validator.contract.model import Operation, Rule
+from validator.request import HttpRequest
+from validator.strategies.choices import Impossible
+from validator.strategies.plans import Explicit, Plan, plan_of
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+
+def from_operation(
+    operation: Operation, *, explicit: Mapping[str, Any] | None = None, allow_warnings: bool = False
+) -> SearchStrategy[HttpRequest]:
+    """Return a strategy for valid requests: address, parameters, credential and body.
+
+    `explicit` fixes parts: keys are members of the body, JSON Pointers into it, parameters, or the header of the
+    credential; values are values or strategies.  The rest is made to fit them.  With `allow_warnings`, requests may
+    break rules that the provider lets pass; without, nothing at all is found.
+
+    Raises ValueError for a key that is neither, and while drawing for a value that no valid request has;
+    ImportError without Hypothesis.
+    """
+    plan = plan_of(operation)
+    return _requests(
+        plan,
+        explicit,
+        lambda chooser, wanted: plan.valid(chooser, wanted, allows_warnings=allow_warnings),
+    )
+
+
+def bodies(
+    operation: Operation, *, explicit: Mapping[str, Any] | None = None, allow_warnings: bool = False
+) -> SearchStrategy[dict[str, Json]]:
+    """Return a strategy for valid bodies, as the JSON values a client would send; see :func:`from_operation`.
+
+    Raises ValueError also for an operation without a body.
+    """
+    plan = plan_of(operation)
+    if plan.bodies is None:
+        raise ValueError(f"{operation.id} takes no body")
+    return _requests(
+        plan,
+        explicit,
+        lambda chooser, wanted: plan.valid_body(chooser, wanted, allows_warnings=allow_warnings),
+    )
+
+
+def violating(
+    operation: Operation, rule: Rule | str, *, explicit: Mapping[str, Any] | None = None
+) -> SearchStrategy[HttpRequest]:
+    """Return a strategy for requests with one flaw: they break this rule and no other.
+
+    What comes along because it cannot be helped is told by :func:`unavoidable`.  A request that breaks a rule about
+    values that must be new does so when it is sent the second time; see :func:`sendings`.  Beside the rules of the
+    spec, the findings that need none have ids too, such as `<provider>.request.unauthorized-missing`; see
+    :func:`breakable`.  A token that has expired is found out only by a check that is told the time.
+
+    Raises ValueError for a rule that requests of the operation cannot break, and for an unknown key of `explicit`;
+    ImportError without Hypothesis.
+    """
+    plan = plan_of(operation)
+    name = plan.rule_id(rule)
+    ways = plan.ways(name)
+    if not ways:
+        raise ValueError(f"no request of {operation.id} was found that breaks '{name}'")
+
+    def build(chooser: Any, wanted: Explicit) -> HttpRequest:
+        start = chooser.below(len(ways))
+        for way in (*ways[start:], *ways[:start]):
+            try:
+                return plan.broken(way, name, chooser, wanted)
+            except Impossible:
+                continue
+        raise Impossible
+
+    return _requests(plan, explicit, build)
+
+
+def smallest(
+    operation: Operation, rule: Rule | str, *, explicit: Mapping[str, Json] | None = None
+) -> HttpRequest:
+    """Return the least request that breaks a rule, the same each time; needs no Hypothesis.
+
+    `explicit` as in :func:`from_operation`, values only.  Raises ValueError as :func:`violating` does.
+    """
+    plan = plan_of(operation)
+    return plan.smallest(rule, plan.explicit(explicit or {}))
+
+
+def breakable(operation: Operation) -> tuple[str, ...]:
+    """Return the ids that :func:`violating` takes: the rules of the operation, then what needs no rule."""
+    return plan_of(operation).rules
+
+
+def unavoidable(operation: Operation, rule: Rule | str) -> frozenset[str]:
+    """Return the ids of the findings that every request has which breaks a rule; raises ValueError."""
+    return plan_of(operation).also(rule)
+
+
+def sendings(operation: Operation, rule: Rule | str) -> int:
+    """Return how often a request is to be sent before it breaks a rule: 2 where a value must be new, or 1."""
+    return 2 if any(way.kind == "twice" for way in plan_of(operation).ways(rule)) else 1
+
+
+# --- drawing ----------------------------------------------------------------------------------------------
+
+
+def hypothesis_strategies() -> Any:
+    """Return the module; raises ImportError that says how to get it."""
+    try:
+        from hypothesis import strategies
+    except ImportError:
+        raise ImportError(
+            "Hypothesis is not installed; the strategies need the extra 'test': pip install 'understudy[test]'"
+        ) from None
+    return strategies
+
+
+class Drawn:
+    """Takes the way that Hypothesis draws."""
+
+    def __init__(self, draw: Callable[[Any], Any]) -> None:
+        """Draw from here."""
+        self._draw = draw
+
+    def below(self, count: int) -> int:
+        """Return a number from 0 to `count` - 1."""
+        return int(self._draw(_integers(0, count - 1))) if count > 1 else 0
+
+    def flag(self) -> bool:
+        """Return whether to do more than is needed."""
+        return bool(self._draw(_integers(0, 1)))
+
+    def text(self) -> str:
+        """Return a text of one to some twenty characters."""
+        return str(self._draw(_texts()))
+
+    def whole(self, low: int, high: int) -> int:
+        """Return an integer from `low` to `high`."""
+        return int(self._draw(_integers(low, high)))
+
+
+@functools.lru_cache(maxsize=1_024)
+def _integers(low: int, high: int) -> Any:
+    return hypothesis_strategies().integers(low, high)
+
+
+@functools.cache
+def _texts() -> Any:
+    strategies = hypothesis_strategies()
+    # Written to UTF-8 as it is: no lone surrogates.  The plain letter first, which is what shrinks to.
+    signs = strategies.characters(codec="utf-8")
+    return strategies.just("a") | strategies.text(signs, min_size=1, max_size=20)
+
+
+def _requests(
+    plan: Plan, explicit: Mapping[str, Any] | None, build: Callable[[Any, Explicit], Any]
+) -> Any:
+    strategies = hypothesis_strategies()
+    given = dict(explicit or {})
+    for name in given:
+        plan.place(name)
+
+    @strategies.composite
+    def requests(draw: Callable[[Any], Any]) -> Any:
+        values = {
+            name: draw(value) if isinstance(value, strategies.SearchStrategy) else value
+            for name, value in given.items()
+        }
+        wanted = plan.explicit(values)
+        try:
+            return build(Drawn(draw), wanted)
+        except Impossible:
+            if wanted.members:
+                raise ValueError(plan.why_not(wanted)) from None
+            from hypothesis import reject
+
+            reject()
+
+    return requests()
