@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from validator.contract.model import Contract, Effect
+from validator.contract.model import Contract, Effect, Operation
 from validator.options import (
     CLEAN,
     FOUND,
@@ -29,6 +29,7 @@ from validator.options import (
     spec_option,
 )
 from validator.printing import ColourChoice, is_coloured, is_terminal, json_text, painter, plural
+from validator.request import HttpRequest
 
 _RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:/(s|m|h))?")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, None: 1}
@@ -229,14 +230,14 @@ def _ask_first(plan: Any, base: str, most_accepted: int) -> None:
         raise Unusable("nothing was sent")
 
 
-def smallest_request(contract: Contract, operation: Any, rule: str) -> Any:
+def smallest_request(contract: Contract, operation: Operation, rule: str) -> HttpRequest | None:
     """Return the smallest request that breaks a rule alone, None where none can be made."""
-    from validator.cases import find_case
-    from validator.diff.requests import address, needed
-    from validator.request import HttpRequest
-    case = find_case(contract.id, rule, "fail")
-    if case is None or case.has_pictures or case.operation != operation.id: return None
-    return HttpRequest.from_json(operation.method, address(operation, needed(operation,"query")), case.request().body and __import__("json").loads(case.request().body))
+    from validator.strategies import smallest
+
+    try:
+        return smallest(operation, rule)
+    except ValueError:
+        return None
 
 
 def base_url(text: str, contract: Contract) -> str:

@@ -147,6 +147,17 @@ class _Work:
         request = self._request(operation, body)
         self._whole(request, operation.id, why, (place,), body=body)
 
+    def _headers(self, pair: _Pair) -> dict[str, str]:
+        """Return headers with a credential that both take, where there is one."""
+        forms = [*requests.credentials(pair.old), *requests.credentials(pair.new)]
+        url = requests.address(pair.old, {})
+        for _, headers in forms:
+            request = HttpRequest.from_parts(pair.old.method, url, headers=headers)
+            found = [examine(each, request).report.violations for each in (self.old, self.new)]
+            if not any(one.kind == "unauthorized" for report in found for one in report):
+                return headers
+        return requests.good_headers(pair.old)
+
     def _request(self, operation: Operation, body: Json) -> HttpRequest:
         if operation.body is not None and body is not MISSING:
             return requests.with_body(operation, body)
@@ -166,6 +177,7 @@ class _Work:
             base = self._request(pair.old, body)
             forms = {**dict(requests.credentials(pair.old)), **dict(requests.credentials(pair.new))}
             plain = {name: text for name, text in base.headers.items() if not self._is_key(pair, name)}
+            base = replace(base, headers=plain | self._headers(pair))
             for what, headers in forms.items():
                 request = replace(base, headers=plain | headers)
                 self._whole(request, pair.old.id, f"a request with {what}", (), body=body)
@@ -200,6 +212,7 @@ class _Work:
         known = {(one.place, one.name): one for one in pair.old.parameters}
         there = {(one.place, one.name): one for one in pair.new.parameters}
         body = self.seeds.valid_body(self.old, pair.old)
+        keys = self._headers(pair)
         for key in dict.fromkeys((*known, *there)):
             one, other = known.get(key), there.get(key)
             schemas = [each.schema if each is not None else {} for each in (one, other)]
@@ -211,14 +224,16 @@ class _Work:
             pool = [MISSING, *values.at(()), "", "a", "0", "1", "1.5", "-1"]
             pool += [text for schema in schemas for text in values.of(schema, ())]
             for value in {text_of(value): value for value in pool}.values():
-                request = self._with(pair, key, value, body)
+                request = self._with(pair, key, value, body, keys)
                 self._whole(request, pair.old.id, f"{key[0]} {key[1]}", (place,), body=body)
 
-    def _with(self, pair: _Pair, key: tuple[str, str], value: Json, body: Json) -> HttpRequest:
+    def _with(
+        self, pair: _Pair, key: tuple[str, str], value: Json, body: Json, keys: Mapping[str, str]
+    ) -> HttpRequest:
         """Return a request with one parameter of this value, MISSING for none."""
         place, name = key
         query = requests.needed(pair.old, "query") | requests.needed(pair.new, "query")
-        headers = requests.good_headers(pair.old)
+        headers = dict(keys)
         if place == "query":
             query = {one: each for one, each in query.items() if one != name}
             query |= {} if value is MISSING else {name: value}
@@ -375,6 +390,10 @@ class _Work:
             if shown is None or shown.group in seen:
                 continue
             if wanted and not set(shown.rules) & set(wanted):
+                second.setdefault(shown.group, (body, shown))
+                continue
+            if shown.group == "answer" and shown.old.errors != shown.new.errors and wanted:
+                # That another rule is told of where this one is gone follows from its being gone.
                 second.setdefault(shown.group, (body, shown))
                 continue
             seen.add(shown.group)
@@ -554,14 +573,7 @@ class _Work:
     def _add(self, one: Difference) -> None:
         """Keep a difference, unless the same is known; another operation or place of it is added to it."""
         told = (one.old.verdict, one.new.verdict, one.old.message, one.new.message)
-        if one.found == "request":
-            about: tuple[Any, ...] = (one.why, one.operation)
-            if one.places == () and one.body is MISSING or one.group == "answer":
-                # The same is told of every operation.
-                about = (one.why,)
-        else:
-            about = (one.why,)
-        key = (one.group, one.rules, about, *(told if one.group == "answer" else ()))
+        key = (one.group, one.rules, one.why, *(told if one.group == "answer" else ()))
         known = self.found.get(key) or self._same_body(one)
         if known is None:
             self.found[key] = one
