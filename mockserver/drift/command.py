@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from validator.contract.model import Contract, Effect, Operation
+from validator.contract.model import Contract, Effect
 from validator.options import (
     CLEAN,
     FOUND,
@@ -29,7 +29,6 @@ from validator.options import (
     spec_option,
 )
 from validator.printing import ColourChoice, is_coloured, is_terminal, json_text, painter, plural
-from validator.request import HttpRequest
 
 _RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:/(s|m|h))?")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, None: 1}
@@ -123,6 +122,7 @@ def drift(
     from mockserver.drift.probes import Plan, make_plan
     from mockserver.drift.run import run
     from mockserver.drift.sender import HttpSender
+    from validator.diff.seeds import each_way
 
     if provider is None and spec is None:
         raise click.UsageError("name a provider with --provider, or give its spec with --spec")
@@ -142,7 +142,7 @@ def drift(
     is_shown = is_terminal(sys.stderr) and not dry_run
     if is_shown:
         click.echo("working out what to ask ...\r", nl=False, err=True)
-    plan = make_plan(contract, key=key, now=wall_ms() // 1000, smallest=smallest_request)
+    plan = make_plan(contract, key=key, now=wall_ms() // 1000, smallest=each_way)
     if rules:
         known = {one.rule for one in plan.probes} | {one.rule for one in plan.unasked}
         for rule in rules:
@@ -228,16 +228,6 @@ def _ask_first(plan: Any, base: str, most_accepted: int) -> None:
     click.echo(told, err=True)
     if not click.confirm("Send them?", default=False, err=True):
         raise Unusable("nothing was sent")
-
-
-def smallest_request(contract: Contract, operation: Operation, rule: str) -> HttpRequest | None:
-    """Return the smallest request that breaks a rule alone, None where none can be made."""
-    from validator.strategies import smallest
-
-    try:
-        return smallest(operation, rule)
-    except ValueError:
-        return None
 
 
 def base_url(text: str, contract: Contract) -> str:

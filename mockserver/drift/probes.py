@@ -5,6 +5,7 @@ What cannot be asked without paying, or without a task, is listed too, with the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -14,7 +15,7 @@ import orjson
 from mockserver.drift.keys import Key, bad_headers
 from validator.check import Examination, examine, protocol_rules, protocol_violation
 from validator.contract.expressions import Json, to_text
-from validator.contract.model import Contract, Evidence, Operation
+from validator.contract.model import Contract, Evidence, Operation, Row
 from validator.contract.raw import METHODS
 from validator.contract.templates import SURENESS
 from validator.diff.requests import NOWHERE, address, needed
@@ -83,8 +84,9 @@ class Unasked:
     why: str
 
 
-Smallest = Callable[[Contract, Operation, str], HttpRequest | None]
-"""Gives the smallest request that breaks a rule and no other, None where none can be made."""
+Smallest = Callable[[Operation, str], Sequence[HttpRequest]]
+"""Gives the smallest requests that break a rule and no other, one for each way to break it, such as a wrong type
+and a length beyond the bound; none where none can be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def make_plan(contract: Contract, *, key: Key, now: int, smallest: Smallest) -> 
     violating = list(_violating(contract, smallest, unasked))
     free += [one for one in violating if not one.is_create]
     paid = [one for one in violating if one.is_create] + list(_bodies(contract, violating))
-    paid.sort(key=lambda one: (SURENESS.index(one.evidence), one.price or 0.0))
+    paid.sort(key=lambda one: (SURENESS.index(one.evidence), math.inf if one.price is None else one.price))
     asked = {one.rule for one in (*free, *paid)} | {one.rule for one in unasked}
     for one in protocol_rules(contract):
         if one.rule not in asked and one.effect == "reject":
@@ -265,10 +267,10 @@ def _violating(contract: Contract, smallest: Smallest, unasked: list[Unasked]) -
             elif rule.effect != "reject":
                 why = _EFFECTS[rule.effect]
             else:
-                request = smallest(contract, operation, rule.id)
-                probe = None if request is None else _probe(contract, operation, rule.id, request)
-                if probe is not None:
-                    yield probe
+                made = [_probe(contract, operation, rule.id, one) for one in smallest(operation, rule.id)]
+                probes = [one for one in made if one is not None]
+                yield from {(one.request.url, one.request.body): one for one in probes}.values()
+                if probes:
                     continue
                 why = "no request could be made that breaks it alone"
             unasked.append(Unasked(rule=rule.id, operation=operation.id, why=why))
@@ -313,21 +315,30 @@ def cheapest(
     if schema is None or schema.capabilities is None or not isinstance(body, dict):
         return request, None
     same = _rules(contract, operation, request)
-    best, price = request, _price(contract, operation, request)
-    for row in schema.capabilities.rows:
+    price = _price(contract, operation, request)
+    rows = sorted(schema.capabilities.rows, key=_least)
+    for row in rows:
+        if price is not None and _least(row) >= price:
+            break
         keys = {
             key: row.match[key][0]
             for key in schema.capabilities.keys
             if key in row.match and row.match[key][0] != to_text(schema.capabilities.defaults.get(key))
         }
         plain = {name: value for name, value in body.items() if name not in schema.capabilities.keys}
-        for held in (plain, {name: value for name, value in body.items() if name not in keys}):
-            candidate = HttpRequest.from_json(request.method, request.url, {**keys, **held}, headers=request.headers)
-            cost = _price(contract, operation, candidate)
-            is_less = cost is not None and (price is None or cost < price)
-            if is_less and _rules(contract, operation, candidate) == same:
-                best, price = candidate, cost
-    return best, price
+        candidate = HttpRequest.from_json(
+            request.method, request.url, {**keys, **plain}, headers=request.headers
+        )
+        cost = _price(contract, operation, candidate)
+        is_less = cost is not None and (price is None or cost < price)
+        if is_less and _rules(contract, operation, candidate) == same:
+            return candidate, cost
+    return request, price
+
+
+def _least(row: Row) -> float:
+    """Return the least that a row can cost."""
+    return min((price.base + price.per_second for price in row.prices), default=0.0)
 
 
 def _rules(contract: Contract, operation: Operation, request: HttpRequest) -> list[str]:

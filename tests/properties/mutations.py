@@ -153,7 +153,7 @@ def _rule(word: Mapping[str, Any], at: Path) -> Iterator[Mutation]:
             yield Mutation(f"effect {effect} to {other}", (*at, "effect"), word["id"], True, _set((*at, "effect"), other))
     yield Mutation("rule's message", (*at, "message"), "", False, _set((*at, "message"), "changed"))
     if "failure" in word:
-        yield Mutation("failure text", (*at, "failure"), word["id"], True, _set((*at, "failure"), "changed"))
+        yield Mutation("failure text", (*at, "failure"), word["id"], effect == "fail", _set((*at, "failure"), "changed"))
 
 
 def _image(word: Mapping[str, Any], at: Path, rule: str) -> Iterator[Mutation]:

@@ -14,6 +14,7 @@ from validator.contract.capabilities import find_row, key_texts
 from validator.contract.expressions import MISSING, Json, to_text
 from validator.contract.model import BodySchema, Capabilities
 from validator.diff.documents import Edit, edits, text_of
+from validator.diff.shrink import LARGE
 from validator.diff.sites import ANY, Place, Site, Texts, Values, holder, no_texts, put, sites, unique
 
 MOST_TRIED: Final = 1_500
@@ -133,7 +134,10 @@ class Ground:
         self, focus: Sequence[tuple[Place, Json]], around: Sequence[Site], bases: Sequence[Json]
     ) -> Iterator[Json]:
         """Yield bodies with the values in focus: alone, then with one, then with two of those around."""
-        begin = unique([*bases, *self.bases])
+        known = unique([*bases, *self.bases])
+        # With a picture of megabytes in it, a body is tried as it is, and not a thousand times.
+        begin = [base for base in known if len(text_of(base)) < LARGE]
+        large = [base for base in known if len(text_of(base)) >= LARGE]
         more: list[tuple[Place, Json]] = []
         for place in dict.fromkeys(site.place for site in around):
             if place:
@@ -155,6 +159,7 @@ class Ground:
 
         def proposals() -> Iterator[Json]:
             yield from begin
+            yield from large
             for (place, value), base in itertools.product(focus, begin):
                 yield put(base, place, value, self.values)
             near = begin[:12]

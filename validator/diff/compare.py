@@ -14,7 +14,7 @@ from validator.check import conflict_violation, examine, protocol_rules, rule_vi
 from validator.contract.expressions import MISSING, Json, Scope, format_pointer
 from validator.contract.model import Contract, Operation, Parameter
 from validator.contract.raw import METHODS, read_operations
-from validator.contract.trees import ASSERTIONS, Path, inline
+from validator.contract.trees import Path, inline
 from validator.diff import requests
 from validator.diff.candidates import Ground, minimal
 from validator.diff.changes import changes, sentence
@@ -281,7 +281,9 @@ class _Work:
             self._bodies(pair, strange, "a member that nobody described", ())
         for rule in told:
             seeds = self.seeds.violating(pair.old, pair.new, rule)
-            self._bodies(pair, ground.of(rule, seeds), f"what is told of {rule}", (), wanted=(rule,))
+            why = f"what is told of {rule}"
+            if not self._bodies(pair, seeds, why, (), wanted=(rule,)):
+                self._bodies(pair, ground.of(rule, seeds), why, (), wanted=(rule,))
         self._drawn(pair)
 
     def _effects(self, pair: _Pair) -> list[str]:
@@ -308,12 +310,21 @@ class _Work:
             return []
         there = {one.id: one for one in pair.new.rules}
         request = HttpRequest.from_parts(pair.old.method, requests.address(pair.old, {}))
+        assert pair.old.body is not None
+        words_of: dict[str, set[str]] = {}
+        for site in sites(pair.old.body.tree):
+            known = words_of.setdefault(site.rule, set())
+            known.update(site.node, site.node.get("x-image", ()))
+            if "features" in site.at:
+                known.add("x-capabilities")
+            if "carriers" in site.node.get("x-image", ()):
+                known.add("pattern")
         out = []
         for rule in pair.old.rules:
             other = there.get(rule.id)
             if other is None or (rule.effect, other.effect) != ("reject", "reject"):
                 continue
-            for keyword in _JUDGED:
+            for keyword in sorted(words_of.get(rule.id, set())):
                 made = [rule_violation(one, "field", location="/member", keyword=keyword) for one in (rule, other)]
                 if _shown(
                     _told(self.old, made[0], request, pair.old), _told(self.new, made[1], request, pair.new)
@@ -377,8 +388,11 @@ class _Work:
         *,
         wanted: tuple[str, ...] = (),
         found: Found = "subtraction",
-    ) -> None:
-        """Report the first body of each group that shows a difference, about the wanted rules where there are any."""
+    ) -> bool:
+        """Report the first body of each group that shows a difference, about the wanted rules where there are any.
+
+        Tells whether there was one.
+        """
         seen: set[Group] = set()
         second: dict[Group, tuple[Json, _Shown]] = {}
         left = _AFTER_ALL
@@ -402,6 +416,7 @@ class _Work:
         for group, (body, shown) in second.items():
             if not seen and not self._is_known(group, shown.rules):
                 self._report(pair, body, shown, why, places, found)
+        return bool(seen or second)
 
     def _is_known(self, group: Group, rules: tuple[str, ...]) -> bool:
         return any(one.group == group and set(one.rules) & set(rules) for one in self.found.values())
@@ -573,7 +588,14 @@ class _Work:
     def _add(self, one: Difference) -> None:
         """Keep a difference, unless the same is known; another operation or place of it is added to it."""
         told = (one.old.verdict, one.new.verdict, one.old.message, one.new.message)
-        key = (one.group, one.rules, one.why, *(told if one.group == "answer" else ()))
+        if one.group == "answer" and one.found == "request":
+            # One sentence is told of many requests, of this path and of that.
+            fates = (one.old.status, one.new.status, one.old.code, one.new.code)
+            self._keep((one.group, one.rules, *fates, one.needs), one)
+            return
+        self._keep((one.group, one.rules, one.why, *(told if one.group == "answer" else ())), one)
+
+    def _keep(self, key: tuple[Any, ...], one: Difference) -> None:
         known = self.found.get(key) or self._same_body(one)
         if known is None:
             self.found[key] = one
@@ -595,12 +617,10 @@ class _Work:
         return None
 
 
-_JUDGED: Final = (*sorted(ASSERTIONS), "not", "anyOf", "oneOf", "x-image", "x-capabilities")
-
 _WORDS_ONLY: Final = frozenset(("id", "message", "source", "evidence", "effect"))
 """Words of a rule that change nothing of what becomes of a request, and the effect, which is looked at apart."""
 
-_AFTER_FIRST: Final = 100
+_AFTER_FIRST: Final = 60
 """Bodies that are tried for one place after the first that showed something; the other groups are near it."""
 
 _AFTER_ALL: Final = 1_500

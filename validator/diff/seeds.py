@@ -127,6 +127,28 @@ class Seeds:
         return self._texts[pattern]
 
 
+def each_way(operation: Operation, rule: str) -> tuple[HttpRequest, ...]:
+    """Return the least request for each way to break a rule alone, the same each time; () where there is none.
+
+    A rule beside a type and a length is broken by a value of another type, and by one that is too long.
+    """
+    out: dict[tuple[str, bytes], HttpRequest] = {}
+    try:
+        plan = plan_of(operation)
+        ways = plan.ways(plan.rule_id(rule))
+    except (Impossible, Unsupported, ValueError):
+        return ()
+    for way in ways:
+        if way.kind == "twice":
+            continue
+        try:
+            made = plan.broken(way, rule, First(), plan.explicit({}))
+        except (Impossible, Unsupported, ValueError):
+            continue
+        out.setdefault((made.url, made.body), made)
+    return tuple(out.values())
+
+
 def _broken(operation: Operation, rule: str, seed: int) -> list[Json]:
     try:
         plan = plan_of(operation)

@@ -14,6 +14,10 @@ from validator.diff.documents import same, text_of
 MOST_QUESTIONS: Final = 1_500
 """How often a body is tried; the largest of a real example takes a third of it."""
 
+LARGE: Final = 200_000
+"""Characters of a body from which each question takes long; a picture of megabytes is one."""
+
+_QUESTIONS_OF_LARGE: Final = 25
 _LONG: Final = 12
 """Characters from which a text is cut in halves first."""
 
@@ -26,7 +30,7 @@ def shrink(body: Json, is_still: Callable[[Json], bool]) -> Json:
     Members and entries are left out, texts cut and made of one letter, numbers made small; what is left can
     not be left out by itself.
     """
-    left = MOST_QUESTIONS
+    left = MOST_QUESTIONS if len(text_of(body)) < LARGE else _QUESTIONS_OF_LARGE
     current, is_moving = body, True
     while is_moving and left > 0:
         is_moving = False
