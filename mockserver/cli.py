@@ -35,7 +35,14 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order a user meets them."""
-        return ["serve", *_TERMINAL_COMMANDS, *_OWN_COMMANDS, *_VALIDATOR_COMMANDS, *_COMPARING_COMMANDS, "completion"]
+        return [
+            "serve",
+            *_TERMINAL_COMMANDS,
+            *_OWN_COMMANDS,
+            *_VALIDATOR_COMMANDS,
+            *_COMPARING_COMMANDS,
+            "completion",
+        ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""

@@ -88,7 +88,9 @@ def expect(
     report = out.report
     if also is not None and report.verdict != "refused":
         more = also(out)
-        report = replace(report, violations=tuple(sorted((*report.violations, *more), key=lambda one: one.order)))
+        report = replace(
+            report, violations=tuple(sorted((*report.violations, *more), key=lambda one: one.order))
+        )
     known = out.operation
     if report.verdict == "fails":
         first = next(one for one in report.violations if one.effect == "fail")
@@ -101,9 +103,7 @@ def expect(
     return Expected(report=report, operation=known, refusal=refusal, answer=answer)
 
 
-def answer_scope(
-    contract: Contract, request: HttpRequest, out: Examination, *, mock: Any = None
-) -> Scope:
+def answer_scope(contract: Contract, request: HttpRequest, out: Examination, *, mock: Any = None) -> Scope:
     """Return what the templates of a refusal see of a request; `mock` as for :func:`expect`."""
     if mock is None:
         base = f"https://{contract.hosts[0]}{contract.base_path}"

@@ -54,10 +54,16 @@ class RateType(click.ParamType[float]):
     cls=Command,
     short_help="Ask a provider what costs nothing, and compare its answers with the spec.",
     examples=(
-        ("--provider {provider} --to http://127.0.0.1:8700/{provider}", "a mock server, or one that stands for the provider"),
+        (
+            "--provider {provider} --to http://127.0.0.1:8700/{provider}",
+            "a mock server, or one that stands for the provider",
+        ),
         ("--provider {provider} --to URL --dry-run", "what would be sent, and what a mistake would cost"),
         ("--provider {provider} --to URL --rule {rule}", "one rule alone"),
-        ("--provider {provider} --to URL --yes --format junit > drift.xml", "for CI, the key in UNDERSTUDY_DRIFT_CREDENTIAL"),
+        (
+            "--provider {provider} --to URL --yes --format junit > drift.xml",
+            "for CI, the key in UNDERSTUDY_DRIFT_CREDENTIAL",
+        ),
         ("--provider {provider} --to URL --least code", "other words are no drift"),
     ),
     ending=(
@@ -66,7 +72,13 @@ class RateType(click.ParamType[float]):
         "there; a request that is taken all the same may cost, and ends the run."
     ),
 )
-@click.option("--to", "target", required=True, metavar="URL", help="The server to ask: the base URL of the provider there.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    metavar="URL",
+    help="The server to ask: the base URL of the provider there.",
+)
 @click.option("--provider", type=ProviderType(), metavar="ID", help="Whose contract it is held against.")
 @spec_option()
 @setting_options
@@ -77,12 +89,55 @@ class RateType(click.ParamType[float]):
     metavar="KEY[:SECRET]",
     help="The account's key; with a secret, tokens are signed with it. Better in the environment than in a command.",
 )
-@click.option("--rule", "rules", multiple=True, metavar="RULE", shell_complete=complete_rule, help="Only probes about this rule; may be repeated.")
-@click.option("--rate", "pause_s", type=RateType(), default="1/s", show_default=True, metavar="N/s", help="Requests in a time, at most.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 300), default=30.0, show_default=True, metavar="SECONDS", help="Wait so long for an answer.")
-@click.option("--most-requests", type=click.IntRange(1), default=1_000, show_default=True, metavar="N", help="Send no more than this.")
-@click.option("--most-accepted", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Stop at the N-th request that is taken though it is to be refused.")
-@click.option("--least", type=click.Choice(_LEAST), default="shape", show_default=True, help="What counts as drift, this and all that is graver.")
+@click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    metavar="RULE",
+    shell_complete=complete_rule,
+    help="Only probes about this rule; may be repeated.",
+)
+@click.option(
+    "--rate",
+    "pause_s",
+    type=RateType(),
+    default="1/s",
+    show_default=True,
+    metavar="N/s",
+    help="Requests in a time, at most.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0.1, 300),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait so long for an answer.",
+)
+@click.option(
+    "--most-requests",
+    type=click.IntRange(1),
+    default=1_000,
+    show_default=True,
+    metavar="N",
+    help="Send no more than this.",
+)
+@click.option(
+    "--most-accepted",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Stop at the N-th request that is taken though it is to be refused.",
+)
+@click.option(
+    "--least",
+    type=click.Choice(_LEAST),
+    default="shape",
+    show_default=True,
+    help="What counts as drift, this and all that is graver.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be sent; send nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before a real host is asked.")
 @click.option("--all", "is_all", is_flag=True, help="Print every probe, also those that agree.")
@@ -203,7 +258,9 @@ def void(_: object) -> None:
     """Take a value that nobody wants."""
 
 
-def _print(out: Any, format_: str, *, target: str, code: int, is_all: bool, paint: Any, is_painted: bool) -> None:
+def _print(
+    out: Any, format_: str, *, target: str, code: int, is_all: bool, paint: Any, is_painted: bool
+) -> None:
     from mockserver.drift import rendering
 
     if format_ == "json":
@@ -266,5 +323,3 @@ def is_local(base: str) -> bool:
     except ValueError:
         return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
     return address.is_loopback or address.is_private or address.is_link_local
-
-

@@ -23,7 +23,11 @@ TOKEN_S: Final = 1_800
 """Seconds for which a token that is signed for a request counts."""
 
 _BEFORE_S: Final = 5
-_HASHES: Final[Mapping[str, Any]] = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
+_HASHES: Final[Mapping[str, Any]] = {
+    "HS256": hashlib.sha256,
+    "HS384": hashlib.sha384,
+    "HS512": hashlib.sha512,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,11 @@ def bad_headers(credential: Credential, key: Key, now: int) -> Iterator[tuple[st
         made = {} if needs else header(credential, signed(credential, key, now, **dates))
         yield what, made, needs
     other = Key(key.name, key.secret + "-not")
-    yield "a token signed with another secret", (
-        {} if needs else header(credential, signed(credential, other, now))
-    ), needs
+    yield (
+        "a token signed with another secret",
+        ({} if needs else header(credential, signed(credential, other, now))),
+        needs,
+    )
 
 
 def hidden(text: str, key: Key) -> str:

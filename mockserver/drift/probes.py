@@ -182,7 +182,9 @@ def _routes(contract: Contract) -> Iterator[Probe]:
     for operation in contract.operations.values():
         taken = {one.method for one in contract.operations.values() if one.segments == operation.segments}
         # Never DELETE: what it would do to a path that has come to take it cannot be undone.
-        method = next((one.upper() for one in METHODS if one in ("put", "patch") and one.upper() not in taken), None)
+        method = next(
+            (one.upper() for one in METHODS if one in ("put", "patch") and one.upper() not in taken), None
+        )
         if operation.role == "create" and method is not None:
             request = HttpRequest.from_parts(method, address(operation, {}))
             yield from _protocol(contract, request, operation, f"{method} where it is not taken")
@@ -198,9 +200,7 @@ def _protocol(
         )
 
 
-def _credentials(
-    contract: Contract, key: Key, now: int, unasked: list[Unasked]
-) -> Iterator[Probe]:
+def _credentials(contract: Contract, key: Key, now: int, unasked: list[Unasked]) -> Iterator[Probe]:
     """Yield credentials that must be refused, at an operation that makes no task."""
     for operation in _free_operations(contract):
         if not operation.credentials:
@@ -370,9 +370,7 @@ def _bodies(contract: Contract, violating: Sequence[Probe]) -> Iterator[Probe]:
         headers = {"content-type": "application/json"}
         for what, raw in (("no JSON", b"{"), ("an empty body", b"")):
             request = replace(HttpRequest.from_parts(operation.method, path, headers=headers), body=raw)
-            yield from (
-                replace(one, is_create=True) for one in _protocol(contract, request, operation, what)
-            )
+            yield from (replace(one, is_create=True) for one in _protocol(contract, request, operation, what))
         known = [one for one in violating if one.operation is operation and one.is_create]
         sure = min(known, key=lambda one: SURENESS.index(one.evidence), default=None)
         if sure is not None:

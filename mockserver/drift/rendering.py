@@ -127,7 +127,9 @@ def outcome_json(out: Outcome, *, target: str, code: int) -> dict[str, Json]:
         for one in out.unsent
     ]
     probes += [
-        without_empty({"rule": one.rule, "operation": one.operation, "verdict": "not comparable", "why": one.why})
+        without_empty(
+            {"rule": one.rule, "operation": one.operation, "verdict": "not comparable", "why": one.why}
+        )
         for one in out.unasked
     ]
     return {
@@ -137,7 +139,8 @@ def outcome_json(out: Outcome, *, target: str, code: int) -> dict[str, Json]:
         "probes": probes,
         "summary": {"sent": out.sent} | {verdict: counts[verdict] for verdict in VERDICTS},
         "taken": [
-            without_empty({"rule": one.probe.rule, "task": one.task, "price": one.probe.price}) for one in out.taken
+            without_empty({"rule": one.probe.rule, "task": one.task, "price": one.probe.price})
+            for one in out.taken
         ],
         "stopped": out.stopped,
         "problem": out.problem,
@@ -208,7 +211,9 @@ def junit_text(out: Outcome) -> str:
     )
     for one in out.findings:
         probe = one.probe
-        case = _case(suite, out, probe.rule, probe.operation.id if probe.operation is not None else "", probe.what)
+        case = _case(
+            suite, out, probe.rule, probe.operation.id if probe.operation is not None else "", probe.what
+        )
         if one.verdict == "not comparable":
             ElementTree.SubElement(case, "skipped", message=one.why)
         elif one.verdict != "agrees":

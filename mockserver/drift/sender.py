@@ -46,7 +46,11 @@ class HttpSender:
                         break
             finally:
                 answer.close()
-        except (self._httpx.ConnectError, self._httpx.ConnectTimeout, self._httpx.UnsupportedProtocol) as error:
+        except (
+            self._httpx.ConnectError,
+            self._httpx.ConnectTimeout,
+            self._httpx.UnsupportedProtocol,
+        ) as error:
             return Received(headers={}, problem=f"no connection: {_reason(error)}", is_sent=False)
         except (self._httpx.HTTPError, self._httpx.InvalidURL) as error:
             return Received(headers={}, problem=f"no answer: {_reason(error)}")

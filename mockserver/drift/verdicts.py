@@ -152,9 +152,7 @@ _SURE: Final[Mapping[Evidence, str]] = {
 }
 
 
-def _not_comparable(
-    probe: Probe, expected: str, got: str, why: str, *, taken: bool = False
-) -> Finding:
+def _not_comparable(probe: Probe, expected: str, got: str, why: str, *, taken: bool = False) -> Finding:
     return Finding(
         probe=probe,
         verdict="not comparable",
@@ -205,7 +203,10 @@ def _refusal_level(contract: Contract, probe: Probe, received: Received) -> Leve
     assert refusal is not None
     out = examine(contract, probe.request)
     renderings = []
-    for request_id, now in (("00000000-0000-4000-8000-000000000000", 0), ("11111111-1111-4111-9111-111111111111", 1_000_000_000_000)):
+    for request_id, now in (
+        ("00000000-0000-4000-8000-000000000000", 0),
+        ("11111111-1111-4111-9111-111111111111", 1_000_000_000_000),
+    ):
         mock = StandIn(f"https://mock-{now}.example", probe.request.path, request_id, now)
         scope = answer_scope(contract, probe.request, out, mock=mock)
         renderings.append(render(refusal, scope).body)
@@ -214,9 +215,7 @@ def _refusal_level(contract: Contract, probe: Probe, received: Received) -> Leve
     body = received.json
     first, second, found = (dict(leaves(one)) for one in (*renderings, body))
     wrong = [
-        at
-        for at, value in first.items()
-        if at not in found or not _fits(found[at], value, second.get(at))
+        at for at, value in first.items() if at not in found or not _fits(found[at], value, second.get(at))
     ]
     # A refusal inside another status is a refusal still: told by its code, where it has one.
     is_refused = not 200 <= received.status < 300 or (
@@ -264,7 +263,9 @@ def _task_id(probe: Probe, received: Received) -> str:
 
     for link in probe.operation.links if probe.operation is not None else ():
         if link.is_task_id:
-            value = link.evaluate(Scope(request=probe.request, status=received.status, response=received.json))
+            value = link.evaluate(
+                Scope(request=probe.request, status=received.status, response=received.json)
+            )
             if value is not MISSING:
                 return to_text(value)
     return ""

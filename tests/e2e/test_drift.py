@@ -130,7 +130,9 @@ def test_an_unchanged_provider_shows_no_drift_and_every_rule_is_asked_or_says_wh
     assert set() == set(contract(name).rules) - told - unused(name)
     asked = {one.probe.rule for one in out.findings}
     left = {one.rule for one in out.unasked if "alone" in one.why and one.rule not in asked}
-    print(f"\n{name}: {out.sent} requests, {len(out.of('agrees'))} agree, {len(out.unasked)} not asked, {left=}")
+    print(
+        f"\n{name}: {out.sent} requests, {len(out.of('agrees'))} agree, {len(out.unasked)} not asked, {left=}"
+    )
     assert left <= NOT_ALONE
 
 
@@ -209,7 +211,10 @@ BOUNDS = {
     "range": ("kling.camera.axis", lambda schemas: schemas["Axis"].update(minimum=-20, maximum=20)),
     "entries": ("kling.multi-prompt.count", lambda schemas: schemas["MultiPrompt"].update(maxItems=7)),
     "values": ("kling.shot-type.value", lambda schemas: schemas["ShotType"].pop("enum")),
-    "condition": ("kling.multi-shot.shot-type", lambda schemas: schemas["ShotTypeNeeded"].update(then={"required": ["multi_shot"]})),
+    "condition": (
+        "kling.multi-shot.shot-type",
+        lambda schemas: schemas["ShotTypeNeeded"].update(then={"required": ["multi_shot"]}),
+    ),
 }
 
 
@@ -259,7 +264,9 @@ def test_no_more_requests_are_sent_than_allowed() -> None:
 
 
 def test_a_refused_credential_makes_what_needs_it_not_comparable() -> None:
-    with serving(contract("modellix"), credentials={"modellix": KeyRing(keys={"right-key-0123456789": None})}) as base:
+    with serving(
+        contract("modellix"), credentials={"modellix": KeyRing(keys={"right-key-0123456789": None})}
+    ) as base:
         out = ask("modellix", base, key=Key("wrong-key-0123456789"))
 
     assert "the server refuses the credential" == out.problem
@@ -284,7 +291,9 @@ def test_the_command_agrees_finds_and_breaks_with_its_exit_codes() -> None:
     arguments = ("--provider", "modellix", "--rate", "1000/s")
     with serving(contract("modellix")) as base:
         agrees = call("drift", *arguments, "--to", base)
-        as_json = call("drift", *arguments, "--to", base, "--format", "json", "--rule", reject_rules("modellix")[0])
+        as_json = call(
+            "drift", *arguments, "--to", base, "--format", "json", "--rule", reject_rules("modellix")[0]
+        )
     with serving(with_case("modellix", reject_rules("modellix")[0], status=418)) as base:
         differs = call("drift", *arguments, "--to", base, "--format", "junit")
     gone = call("drift", *arguments, "--to", base)

@@ -104,7 +104,9 @@ def _schema(node: Any, at: Path, inherited: str, root: Any) -> Iterator[Mutation
         if word in node and len([one for one in node if one != "x-rule"]) > 1:
             yield change(f"{word} gone", word, _drop((*at, word)))
     if "pattern" in node:
-        yield change("pattern tighter", "pattern", _set((*at, "pattern"), "^zz" + node["pattern"].lstrip("^")))
+        yield change(
+            "pattern tighter", "pattern", _set((*at, "pattern"), "^zz" + node["pattern"].lstrip("^"))
+        )
     if "type" in node:
         kinds = node["type"] if isinstance(node["type"], list) else [node["type"]]
         for kind in kinds if len(kinds) > 1 else ():
@@ -137,7 +139,9 @@ def _schema(node: Any, at: Path, inherited: str, root: Any) -> Iterator[Mutation
         elif word in ("allOf", "anyOf", "oneOf"):
             for index, item in enumerate(value):
                 if isinstance(item, dict) and "x-rule" in item and len(value) > 1:
-                    yield Mutation("rule gone", (*at, word, index), item["x-rule"]["id"], True, _drop((*at, word, index)))
+                    yield Mutation(
+                        "rule gone", (*at, word, index), item["x-rule"]["id"], True, _drop((*at, word, index))
+                    )
                 yield from _schema(item, (*at, word, index), rule, root)
         elif word in ("properties", "dependentSchemas"):
             for key, item in value.items():
@@ -150,10 +154,14 @@ def _rule(word: Mapping[str, Any], at: Path) -> Iterator[Mutation]:
     effect = word.get("effect", "reject")
     for other in ("reject", "warn", "off"):
         if other != effect:
-            yield Mutation(f"effect {effect} to {other}", (*at, "effect"), word["id"], True, _set((*at, "effect"), other))
+            yield Mutation(
+                f"effect {effect} to {other}", (*at, "effect"), word["id"], True, _set((*at, "effect"), other)
+            )
     yield Mutation("rule's message", (*at, "message"), "", False, _set((*at, "message"), "changed"))
     if "failure" in word:
-        yield Mutation("failure text", (*at, "failure"), word["id"], effect == "fail", _set((*at, "failure"), "changed"))
+        yield Mutation(
+            "failure text", (*at, "failure"), word["id"], effect == "fail", _set((*at, "failure"), "changed")
+        )
 
 
 def _image(word: Mapping[str, Any], at: Path, rule: str) -> Iterator[Mutation]:
@@ -164,13 +172,22 @@ def _image(word: Mapping[str, Any], at: Path, rule: str) -> Iterator[Mutation]:
         elif isinstance(value, list):
             for index, item in enumerate(value if len(value) > 1 else ()):
                 yield Mutation(f"{key} without {item}", (*at, key), rule, True, _drop((*at, key, index)))
-            more = {"carriers": ("url", "base64", "data-uri"), "mediaTypes": ("image/png", "image/jpeg", "image/webp")}
+            more = {
+                "carriers": ("url", "base64", "data-uri"),
+                "mediaTypes": ("image/png", "image/jpeg", "image/webp"),
+            }
             for item in more.get(key, ()):
                 if item not in value:
                     yield Mutation(f"{key} with {item}", (*at, key), rule, True, _append((*at, key), item))
         elif isinstance(value, dict):
             for edge in value:
-                yield Mutation(f"{key} {edge}", (*at, key, edge), rule, True, _set((*at, key, edge), "2:1" if edge == "maximum" else "1:2"))
+                yield Mutation(
+                    f"{key} {edge}",
+                    (*at, key, edge),
+                    rule,
+                    True,
+                    _set((*at, key, edge), "2:1" if edge == "maximum" else "1:2"),
+                )
         if len(word) > 1:
             yield Mutation(f"{key} gone", (*at, key), rule, True, _drop((*at, key)))
 
@@ -187,7 +204,13 @@ def _map(word: Mapping[str, Any], at: Path, root: Any) -> Iterator[Mutation]:
             yield Mutation(f"row without {name}", here, ruled[name], True, _drop((*here, "features", place)))
         for name, rule in ruled.items():
             if rule and name not in row.get("features", ()):
-                yield Mutation(f"row with {name}", here, rule, True, _set((*here, "features"), [*row.get("features", ()), name]))
+                yield Mutation(
+                    f"row with {name}",
+                    here,
+                    rule,
+                    True,
+                    _set((*here, "features"), [*row.get("features", ()), name]),
+                )
         for key in ("cost", "output"):
             if key in row:
                 yield Mutation(f"row's {key}", (*here, key), "", False, _bump((*here, key)))
@@ -207,7 +230,9 @@ def _parameter(one: Mapping[str, Any], at: Path) -> Iterator[Mutation]:
     if one.get("in") != "path":
         flipped = not one.get("required", False)
         rule = one.get("schema", {}).get("x-rule", {}).get("id", "")
-        yield Mutation("parameter's required", (*at, "required"), rule, bool(rule), _set((*at, "required"), flipped))
+        yield Mutation(
+            "parameter's required", (*at, "required"), rule, bool(rule), _set((*at, "required"), flipped)
+        )
 
 
 # --- the rest ---------------------------------------------------------------------------------------------
@@ -230,11 +255,15 @@ def _errors(root: Any) -> Iterator[Mutation]:
                 yield Mutation(f"{part} gone", at, "", False, _drop(at))
             for key in ("message", "text"):
                 if key in one:
-                    yield Mutation("text changed", (*at, key), "", False, _set((*at, key), "understudy " + one[key]))
+                    yield Mutation(
+                        "text changed", (*at, key), "", False, _set((*at, key), "understudy " + one[key])
+                    )
             if "status" in one:
                 yield Mutation("status changed", (*at, "status"), "", False, _set((*at, "status"), 418))
             if "code" in one:
-                yield Mutation("code changed", (*at, "code"), "", False, _set((*at, "code"), _other(one["code"])))
+                yield Mutation(
+                    "code changed", (*at, "code"), "", False, _set((*at, "code"), _other(one["code"]))
+                )
 
 
 def _others(root: Any) -> Iterator[Mutation]:
@@ -252,13 +281,23 @@ def _others(root: Any) -> Iterator[Mutation]:
             if key == "claims":
                 for index, claim in enumerate(value):
                     if claim != scheme["x-jwt"].get("account"):
-                        yield Mutation(f"claim {claim} gone", (*at, "x-jwt", key, index), "", False, _drop((*at, "x-jwt", key, index)))
+                        yield Mutation(
+                            f"claim {claim} gone",
+                            (*at, "x-jwt", key, index),
+                            "",
+                            False,
+                            _drop((*at, "x-jwt", key, index)),
+                        )
             elif key == "opaque":
                 yield Mutation("opaque keys gone", (*at, "x-jwt", key), "", False, _drop((*at, "x-jwt", key)))
             elif key == "algorithms":
-                yield Mutation("algorithm", (*at, "x-jwt", key), "", False, _set((*at, "x-jwt", key), ["HS512"]))
+                yield Mutation(
+                    "algorithm", (*at, "x-jwt", key), "", False, _set((*at, "x-jwt", key), ["HS512"])
+                )
         if "name" in scheme:
-            yield Mutation("credential's header", (*at, "name"), "", False, _set((*at, "name"), "X-Understudy-Key"))
+            yield Mutation(
+                "credential's header", (*at, "name"), "", False, _set((*at, "name"), "X-Understudy-Key")
+            )
     for name, template in parts.get("x-templates", {}).items():
         for key in template.get("body", {}) if isinstance(template.get("body"), dict) else ():
             at = ("components", "x-templates", name, "body", key)
@@ -307,7 +346,9 @@ def _bump(at: Path) -> Change:
                 if isinstance(value, dict | list) and visit(value):
                     return True
                 if value in ("success", "create", "uuid", "nanoid"):
-                    node[key] = {"success": "create", "create": "success", "uuid": "hex", "nanoid": "digits"}[value]
+                    node[key] = {"success": "create", "create": "success", "uuid": "hex", "nanoid": "digits"}[
+                        value
+                    ]
                     return True
             return False
 

@@ -6,8 +6,8 @@ Proposes only: whether a body really is taken by one and not by the other, the c
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from validator.contract.capabilities import find_row, key_texts
@@ -27,6 +27,21 @@ _COMBINATIONS: Final = 20_000
 """Combinations of a capability map that are compared one by one."""
 
 Tree = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A feature that one of two maps offers for some combinations, or the combinations themselves; "" for them.
+
+    `old` and `new` are the JSON Pointers of the rows, "" for none.
+    """
+
+    text: str
+    feature: str
+    old: str
+    new: str
+    combinations: list[dict[str, Json]]
+    bodies: Sequence[Json] = ()
 
 
 @dataclass(slots=True)
@@ -178,31 +193,34 @@ class Ground:
 
     # --- capability maps
 
-    def combinations(self) -> Iterator[tuple[str, Place, list[Json]]]:
-        """Yield (what differs, path of the row, bodies that may show it) for each combination offered by one only.
+    def combinations(self, users: Callable[[str], Sequence[Json]]) -> list[Offer]:
+        """Return what is offered for some combination by one of the maps only, a row and a feature at a time.
 
-        *shape* of the path: steps in the schema's tree to the row of the old map, or of the new one.
+        `users` gives bodies that use a feature, whether or not it is offered to them.
         """
         old, new = self.old.capabilities, self.new.capabilities
         if old is None or new is None:
-            return
+            return []
         keys = tuple(dict.fromkeys((*old.keys, *new.keys)))
         lists = [self._key_values(key) for key in keys]
+        found: dict[tuple[str, str, str], Offer] = {}
         for combination in itertools.islice(itertools.product(*lists), _COMBINATIONS):
-            body = {
-                key: value for key, value in zip(keys, combination, strict=True) if value is not MISSING
-            }
+            body = {key: value for key, value in zip(keys, combination, strict=True) if value is not MISSING}
             here, there = find_row(old, body), find_row(new, body)
-            offered = (here.features if here else None), (there.features if there else None)
-            if offered[0] == offered[1]:
+            names = here.features if here else frozenset(), there.features if there else frozenset()
+            if (here is None) == (there is None) and names[0] == names[1]:
                 continue
-            texts = ", ".join(f"{key} '{text}'" for key, text in zip(old.keys, key_texts(old, body), strict=True))
-            names = [(one or frozenset()) for one in offered]
-            differing = sorted(names[0] ^ names[1])
-            for name in differing or [""]:
+            pointers = here.pointer if here else "", there.pointer if there else ""
+            row = there or here
+            assert row is not None
+            for name in sorted(names[0] ^ names[1]) or [""]:
                 verb = "no longer offers" if name in names[0] else "offers"
-                text = f"{texts} {verb} {name}" if name else f"{texts} {'is gone' if here else 'is new'}"
-                yield text, (name,), list(self._using(name, body, keys))
+                text = (
+                    f"{row.name}: {verb} {name}" if name else f"{row.name}: {'is gone' if here else 'is new'}"
+                )
+                offer = found.setdefault((*pointers, name), Offer(text, name, *pointers, []))
+                offer.combinations.append(body)
+        return [replace(offer, bodies=self._using(offer, users)) for offer in found.values()]
 
     def _key_values(self, key: str) -> list[Json]:
         """Return the values of a key of the map, each text once; MISSING where it need not be there."""
@@ -218,28 +236,18 @@ class Ground:
                         texts.setdefault(text, text)
         return list(texts.values()) or [MISSING]
 
-    def _using(self, name: str, keys: dict[str, Json], order: Sequence[str]) -> Iterator[Json]:
-        """Yield bodies with these keys that use a feature."""
-        bodies = [base for base in self.bases if isinstance(base, dict)]
-        users = [base for base in bodies if self._uses(name, base)]
-        if name and not users:
-            nodes = [
-                site
-                for site in (*self._old_sites.values(), *self._new_sites.values())
-                if name in site.at and "features" in site.at
-            ]
-            focus = [(site.place, value) for site in nodes for value in self.values.of(site.node, site.place)]
-            for site in nodes:
-                for member in (*site.node.get("required", ()), *site.node.get("properties", ())):
-                    focus.append(((*site.place, member), self.values.plain((*site.place, member))))
-            for body in itertools.islice(self._mixed(focus, nodes, ()), 2_000):
-                if self._uses(name, body):
-                    users.append(body)
-                    if len(users) >= 6:
-                        break
-        for body in users if name else bodies:
-            assert isinstance(body, dict)
-            yield {**body, **keys}
+    def _using(self, offer: Offer, users: Callable[[str], Sequence[Json]]) -> list[Json]:
+        """Return bodies with the keys of an offer that use its feature, a few for each combination."""
+        name = offer.feature
+        known = [*users(name), *self.bases] if name else [*self.bases]
+        fitting = [body for body in known if isinstance(body, dict) and (not name or self._uses(name, body))]
+        out = []
+        for index, keys in enumerate(offer.combinations):
+            # The first combinations with every body, the rest with the first few.
+            for body in unique(fitting)[: 12 if index < _FEW else 2]:
+                assert isinstance(body, dict)
+                out.append({**body, **keys})
+        return out
 
     def _uses(self, name: str, body: Json) -> bool:
         for schema in (self.old, self.new):

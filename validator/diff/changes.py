@@ -93,6 +93,11 @@ def _is_proved(edit: Edit, proved: set[tuple[str, str]]) -> bool:
         pointer = format_pointer(at)
         if (side, pointer) in proved and (value is not MISSING or edit.is_entry):
             return True
+        if "rows" in at and "x-capabilities" in at:
+            # What a row offers is proved for the row as a whole.
+            row = format_pointer(at[: at.index("rows") + 2])
+            if (side, row) in proved:
+                return True
     return False
 
 
@@ -207,7 +212,9 @@ def _name(at: Sequence[str | int], contract: Contract) -> str:
             elif isinstance(node.get("when"), dict):
                 best = ", ".join(f"{key} {value}" for key, value in node["when"].items()) or "anything else"
             elif isinstance(node.get("match"), dict):
-                best = ", ".join(f"{key} {' or '.join(map(str, values))}" for key, values in node["match"].items())
+                best = ", ".join(
+                    f"{key} {' or '.join(map(str, values))}" for key, values in node["match"].items()
+                )
             elif isinstance(node.get("operationId"), str):
                 best = node["operationId"]
     tail = ".".join(str(step) for step in at[-2:])

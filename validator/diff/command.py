@@ -139,7 +139,9 @@ def _contract(
     for _, variant in variants:
         if variant not in known:
             hint = nearest(variant, known) or f"known: {', '.join(known) or 'none'}"
-            raise click.BadParameter(f"{plain.id} has no variant '{variant}' ({hint})", param_hint="'--variant'")
+            raise click.BadParameter(
+                f"{plain.id} has no variant '{variant}' ({hint})", param_hint="'--variant'"
+            )
     if not effects and not variants:
         return plain
     return load(source, variants=[variant for _, variant in variants], effects=dict(effects))

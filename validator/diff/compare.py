@@ -250,7 +250,12 @@ class _Work:
     def _body(self, pair: _Pair) -> None:
         assert pair.old.body is not None and pair.new.body is not None
         told, changed = self._told_otherwise(pair), self._effects(pair)
-        if not told and not changed and self.old.unknown_member == self.new.unknown_member and same(dict(pair.old.body.tree), dict(pair.new.body.tree)):
+        if (
+            not told
+            and not changed
+            and self.old.unknown_member == self.new.unknown_member
+            and same(dict(pair.old.body.tree), dict(pair.new.body.tree))
+        ):
             return
         ground = Ground(old=pair.old.body, new=pair.new.body, texts=self.seeds.texts)
         ground.bases = self.seeds.bases(pair.old, pair.new)
@@ -266,14 +271,22 @@ class _Work:
         ]
         for edit in ground.edits():
             self._edit(pair, ground, edit, origins)
-        for text, (feature,), bodies in ground.combinations():
-            wanted = self._rules_of_feature(pair, feature)
-            self._bodies(pair, bodies, text, (), wanted=wanted)
+
+        def users(feature: str) -> list[Json]:
+            rules = self._rules_of_feature(pair, feature)
+            return [body for rule in rules for body in self.seeds.violating(pair.old, pair.new, rule)]
+
+        for offer in ground.combinations(users):
+            wanted = self._rules_of_feature(pair, offer.feature)
+            place = Place(old=offer.old, new=offer.new)
+            self._bodies(pair, offer.bodies, offer.text, (place,), wanted=wanted)
         for rule in changed:
             effects = self._effect(rule)
             seeds = self.seeds.violating(pair.old, pair.new, rule)
             why = f"the effect of {rule} was {effects[0]} and is {effects[1]}"
-            sides = [each.rules[rule].pointer.removesuffix("/effect") + "/effect" for each in (self.old, self.new)]
+            sides = [
+                each.rules[rule].pointer.removesuffix("/effect") + "/effect" for each in (self.old, self.new)
+            ]
             place = Place(old=sides[0], new=sides[1])
             self._bodies(pair, ground.of(rule, seeds), why, (place,), wanted=(rule,))
         if self.old.unknown_member != self.new.unknown_member:
@@ -290,9 +303,7 @@ class _Work:
         """Return the rules of an operation that both have, with another effect."""
         there = {rule for rule in self.new.rules if rule in self.old.rules}
         known = _body_rules(pair.old) | _body_rules(pair.new)
-        return [
-            rule for rule in self.old.rules if rule in known & there and len(set(self._effect(rule))) > 1
-        ]
+        return [rule for rule in self.old.rules if rule in known & there and len(set(self._effect(rule))) > 1]
 
     def _shared(self, first: str, pair: _Pair) -> None:
         """Say of an operation what was found of another one with the same body, where its example shows it too."""
@@ -325,7 +336,9 @@ class _Work:
             if other is None or (rule.effect, other.effect) != ("reject", "reject"):
                 continue
             for keyword in sorted(words_of.get(rule.id, set())):
-                made = [rule_violation(one, "field", location="/member", keyword=keyword) for one in (rule, other)]
+                made = [
+                    rule_violation(one, "field", location="/member", keyword=keyword) for one in (rule, other)
+                ]
                 if _shown(
                     _told(self.old, made[0], request, pair.old), _told(self.new, made[1], request, pair.new)
                 ):
@@ -355,9 +368,7 @@ class _Work:
             found += [rule.id] if rule is not None else []
         return tuple(dict.fromkeys(found))
 
-    def _edit(
-        self, pair: _Pair, ground: Ground, edit: Edit, origins: Sequence[Mapping[Path, Path]]
-    ) -> None:
+    def _edit(self, pair: _Pair, ground: Ground, edit: Edit, origins: Sequence[Mapping[Path, Path]]) -> None:
         if any(step in ("rows", "cost", "output") for step in edit.old_at if isinstance(step, str)) and (
             "x-capabilities" in edit.old_at
         ):
@@ -477,7 +488,13 @@ class _Work:
     # --- whole requests, and what needs more than one
 
     def _whole(
-        self, request: HttpRequest, operation: str, why: str, places: tuple[Place, ...], *, body: Json = MISSING
+        self,
+        request: HttpRequest,
+        operation: str,
+        why: str,
+        places: tuple[Place, ...],
+        *,
+        body: Json = MISSING,
     ) -> bool:
         """Report what a whole request shows, if it shows anything."""
         self.tried += 1

@@ -107,9 +107,7 @@ def _name(item: Json) -> str:
     return text_of(item)
 
 
-def _aligned(
-    old: Sequence[Any], new: Sequence[Any]
-) -> tuple[list[tuple[int, int]], list[int], list[int]]:
+def _aligned(old: Sequence[Any], new: Sequence[Any]) -> tuple[list[tuple[int, int]], list[int], list[int]]:
     """Return (pairs of places that belong together, places only in the first, only in the second)."""
     left, right = list(range(len(old))), list(range(len(new)))
     pairs: list[tuple[int, int]] = []

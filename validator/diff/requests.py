@@ -93,7 +93,10 @@ def address(operation: Operation, query: Mapping[str, Json], *, fill: str = "1")
 def with_body(operation: Operation, body: Json) -> HttpRequest:
     """Return the whole request for a body, as one would send it."""
     return HttpRequest.from_json(
-        operation.method, address(operation, needed(operation, "query")), body, headers=good_headers(operation)
+        operation.method,
+        address(operation, needed(operation, "query")),
+        body,
+        headers=good_headers(operation),
     )
 
 

@@ -83,7 +83,9 @@ class Seeds:
         if operation.body is None:
             return MISSING
         try:
-            return _body(plan_of(operation).valid(First(), plan_of(operation).explicit({}), allows_warnings=False))
+            return _body(
+                plan_of(operation).valid(First(), plan_of(operation).explicit({}), allows_warnings=False)
+            )
         except (Impossible, Unsupported, ValueError):
             found = examples(contract, operation)
             return min(found, key=lambda one: len(str(one))) if found else {}

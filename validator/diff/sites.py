@@ -39,9 +39,7 @@ class Site:
 def sites(tree: Json) -> Iterator[Site]:
     """Yield every node of a schema tree, those of a capability map's features included."""
 
-    def visit(
-        node: Any, at: tuple[str | int, ...], place: Place, inherited: str
-    ) -> Iterator[Site]:
+    def visit(node: Any, at: tuple[str | int, ...], place: Place, inherited: str) -> Iterator[Site]:
         if not isinstance(node, dict):
             return
         own = node["x-rule"]["id"] if "x-rule" in node else ""
@@ -197,8 +195,6 @@ def _kinds(node: Mapping[str, Any]) -> list[str]:
 def unique(values: Sequence[Json]) -> list[Json]:
     """Return the values without those that are there before."""
     return list({text_of(value): value for value in values}.values())
-
-
 
 
 def put(body: Json, place: Place, value: Json, values: Values) -> Json:
