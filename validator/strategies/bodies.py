@@ -17,7 +17,7 @@ from validator.strategies.choices import Chooser, First, Impossible
 from validator.strategies.demands import Logic, Path, Schema, State, weight
 from validator.strategies.flaws import Flaw, Source, flaws, without
 from validator.strategies.pictures import PictureFlaw, draw_pictures, picture_flaws
-from validator.strategies.values import Builder, needing
+from validator.strategies.values import Builder, chosen, needing
 
 UNKNOWN_MEMBER: Final = None
 """The rule that nobody wrote: a member that is not described."""
@@ -97,6 +97,10 @@ class Bodies:
                     break
             self._goals[rule] = found
         return self._goals[rule]
+
+    def described(self, path: Path) -> tuple[str, ...]:
+        """Return the members that the schema describes at a place of the body."""
+        return self.valid(allows_warnings=True).state.at(path).described
 
     def having(self, pointer: str) -> Goal:
         """Return the goal of valid bodies that have a member."""
@@ -287,9 +291,8 @@ class Bodies:
     ) -> Json:
         state = state.copy()
         if is_rich:
-            for feature in features:
-                if chooser.flag():
-                    state = state.tried(feature) or state
+            for feature in chosen(features, chooser):
+                state = state.tried(feature) or state
             state = self.builder.enrich(state, chooser)
         state = state.solved(chooser)
         body = self.builder.value(state, chooser)
