@@ -22,6 +22,9 @@ from validator.strategies.values import Builder, chosen, needing
 UNKNOWN_MEMBER: Final = None
 """The rule that nobody wrote: a member that is not described."""
 
+_RICH: Final = 8
+"""One body in so many has nothing in it that it could do without."""
+
 MOST_ABSENT: Final = 3
 """Members that are written out though they count as missing, at most."""
 
@@ -279,9 +282,12 @@ class Bodies:
                 state = None if wanted is None else wanted.tried(goal.rows[index][0])
             if state is None:
                 continue
-            for is_rich in (True, False):
+            # One decision for all that need not be: a body with little in it must take few, or it is not what
+            # Hypothesis shrinks to.
+            is_rich = chooser.below(_RICH) > 0
+            for more in (True, False) if is_rich else (False,):
                 try:
-                    return self._built(goal, state, goal.rows[index][1], chooser, is_rich=is_rich)
+                    return self._built(goal, state, goal.rows[index][1], chooser, is_rich=more)
                 except Impossible:
                     self.repairs += 1
         raise Impossible
@@ -294,10 +300,10 @@ class Bodies:
             for feature in chosen(features, chooser):
                 state = state.tried(feature) or state
             state = self.builder.enrich(state, chooser)
-        state = state.solved(chooser)
+        state = state.solved(chooser if is_rich else First())
         body = self.builder.value(state, chooser)
         body = draw_pictures(body, chooser, maker=self.logic.texts, flaw=goal.picture)
-        return self._with_absent(body, chooser)
+        return self._with_absent(body, chooser) if is_rich else body
 
     def _with_absent(self, body: Json, chooser: Chooser) -> Json:
         """Return the body with members written out that count as missing all the same."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from validator.contract.expressions import Json
-from validator.strategies.choices import Chooser, First, Impossible, Unsupported
+from validator.strategies.choices import Chooser, Impossible, Unsupported
 from validator.strategies.texts import Texts
 
 Schema = Any
@@ -604,8 +604,7 @@ class State:
     def solved(self, chooser: Chooser) -> State:
         """Return a state in which every choice about what is there has been made; raises Impossible."""
         self._budget[0] = _MOST_CHOICES
-        # One decision for all: whether to leave the way of least things, which is what shrinks furthest.
-        return self._solved(chooser if chooser.flag() else First())
+        return self._solved(chooser)
 
     def _solved(self, chooser: Chooser) -> State:
         self.propagate()
