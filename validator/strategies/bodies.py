@@ -22,6 +22,9 @@ from validator.strategies.values import Builder, chosen, needing
 UNKNOWN_MEMBER: Final = None
 """The rule that nobody wrote: a member that is not described."""
 
+_PROBES: Final = 3
+"""Ways to break a rule that are looked at for what comes along with it."""
+
 _RICH: Final = 8
 """One body in so many has nothing in it that it could do without."""
 
@@ -94,7 +97,7 @@ class Bodies:
         if rule not in self._goals:
             wanted = self._flaws(rule)
             found: list[Goal] = []
-            for dropped in self._concessions(rule):
+            for dropped in self._concessions(rule, wanted):
                 found = [goal for flaw in wanted if (goal := self._achieved(rule, flaw, dropped)) is not None]
                 if found:
                     break
@@ -188,18 +191,29 @@ class Bodies:
                 return self._achieved(rule, flaw, found - {rule})
         return None
 
-    def _concessions(self, rule: str | None) -> Iterator[frozenset[str | None]]:
+    def _concessions(
+        self, rule: str | None, wanted: Sequence[Flaw | PictureFlaw | Rule]
+    ) -> Iterator[frozenset[str | None]]:
         """Yield the sets of other rules that may be broken too, the least first."""
         yield frozenset()
         warnings = self._warnings() - {rule}
         yield warnings
         about = self._subjects().get(rule, frozenset())
-        near = [one for one, names in self._subjects().items() if one != rule and names & about]
-        for other in near:
-            yield frozenset((other,))
-        for other in near:
-            if other not in warnings:
-                yield warnings | {other}
+        near = frozenset(one for one, names in self._subjects().items() if one != rule and names & about)
+        # Which of them come along is seen where all of them may.
+        seen: dict[str | None, None] = {}
+        together: list[frozenset[str | None]] = []
+        for flaw in wanted[:_PROBES]:
+            for goal in self._attempts(rule, flaw, near):
+                try:
+                    broken = frozenset(self.broken(self.build(goal, First()))) - {rule}
+                except Impossible:
+                    continue
+                seen |= dict.fromkeys(sorted(map(str, broken)))
+                together.append(broken)
+        yield from (frozenset((other,)) for other in seen)
+        yield from (warnings | {other} for other in seen if other not in warnings)
+        yield from together
 
     def _subjects(self) -> Mapping[str | None, frozenset[str]]:
         """Return the members of the body that each rule is about."""
