@@ -6,9 +6,18 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from validator.contract.document import nearest
 from validator.contract.expressions import Json
 from validator.contract.model import Operation, Rule
 from validator.request import HttpRequest
+from validator.strategies.answers import (
+    Answers,
+    Course,
+    Reply,
+    answers_of,
+    known_reason,
+    known_state,
+)
 from validator.strategies.choices import Impossible
 from validator.strategies.plans import Explicit, Plan, plan_of
 
@@ -82,6 +91,68 @@ def violating(
         raise Impossible
 
     return _requests(plan, explicit, build)
+
+
+def responses(operation: Operation, *, state: str | None = None) -> SearchStrategy[Reply]:
+    """Return a strategy for what the provider may answer: success in every state, and every refusal.
+
+    With `state`, the answers of success that show a task in it.  An operation that creates tasks answers in the
+    first state only.
+
+    Raises ValueError for a state that no answer shows, ImportError without Hypothesis.
+    """
+    answers = answers_of(operation)
+    if state is not None:
+        known_state(answers, state)
+        return _answers(lambda chooser: answers.success(chooser, state))
+
+    def build(chooser: Any) -> Reply:
+        return answers.success(chooser, None) if chooser.below(2) == 0 else _refusal(answers, chooser)
+
+    return _answers(build)
+
+
+def refusals(operation: Operation, *, rule: str | None = None) -> SearchStrategy[Reply]:
+    """Return a strategy for the refusals of an operation: all, or the one for a finding.
+
+    Raises ValueError for a finding that the operation does not refuse, ImportError without Hypothesis.
+    """
+    answers = answers_of(operation)
+    if rule is not None and rule not in answers.causes():
+        hint = nearest(rule, answers.causes())
+        raise ValueError(f"{operation.id} refuses nothing for '{rule}'" + (f"; {hint}" if hint else ""))
+    return _answers(lambda chooser: _refusal(answers, chooser) if rule is None else answers.refusal(rule))
+
+
+def refused(operation: Operation) -> tuple[str, ...]:
+    """Return the ids of the findings that :func:`refusals` answers to; raises ValueError."""
+    return answers_of(operation).causes()
+
+
+def lifecycles(
+    operation: Operation, *, reason: str | None = None, explicit: Mapping[str, Any] | None = None
+) -> SearchStrategy[Course]:
+    """Return a strategy for the lives of tasks: the request, its answer, every poll and callback until the end.
+
+    `reason` is why the task fails, "" for one that succeeds, None for any; see :func:`reasons`.  `explicit` as in
+    :func:`from_operation`: callbacks are sent where the request says where to.
+
+    Raises ValueError for an operation that creates no tasks, and for an unknown reason; ImportError without
+    Hypothesis.
+    """
+    answers = answers_of(operation)
+    if operation.lifecycle is None:
+        raise ValueError(f"{operation.id} creates no tasks")
+    if reason is not None:
+        known_reason(answers, reason)
+    return _requests(
+        plan_of(operation), explicit, lambda chooser, wanted: answers.course(chooser, wanted, reason)
+    )
+
+
+def reasons(operation: Operation) -> tuple[str, ...]:
+    """Return why tasks of an operation fail, as :func:`lifecycles` takes it; raises ValueError."""
+    return answers_of(operation).reasons()
 
 
 def smallest(
@@ -167,6 +238,23 @@ def _integers(low: int, high: int) -> Any:
 def _texts() -> Any:
     strategies = hypothesis_strategies()
     return strategies.just("a") | strategies.text(_SIGNS, min_size=1, max_size=20)
+
+
+def _refusal(answers: Answers, chooser: Any) -> Reply:
+    causes = answers.causes()
+    if not causes:
+        raise Impossible
+    return answers.refusal(causes[chooser.below(len(causes))])
+
+
+def _answers(build: Callable[[Any], Reply]) -> Any:
+    strategies = hypothesis_strategies()
+
+    @strategies.composite
+    def answers(draw: Callable[[Any], Any]) -> Reply:
+        return build(Drawn(draw))
+
+    return answers()
 
 
 def _requests(

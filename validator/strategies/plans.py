@@ -49,6 +49,8 @@ class Plan:
         self.calls = Calls(operation, self._logic)
         self.bodies = None if operation.body is None else Bodies(operation, operation.body, self._logic)
         self._ways: dict[str, tuple[Way, ...]] = {}
+        # What constructs the answers, which is worked out from the requests: set by the module that does so.
+        self.answers: Any = None
 
     # --- rules --------------------------------------------------------------------------------------------
 
