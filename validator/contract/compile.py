@@ -75,7 +75,7 @@ def compile_document(document: Document, *, effects: Mapping[str, Effect] | None
     limits = _limits(bench)
     variants = _variants(bench)
     _check_effects(book)
-    return Contract(
+    bench.family.contract = contract = Contract(
         id=provider["id"],
         title=root["info"]["title"],
         document=document,
@@ -92,6 +92,7 @@ def compile_document(document: Document, *, effects: Mapping[str, Effect] | None
         statements=statements.all(),
         routes=_routes(operations.values()),
     )
+    return contract
 
 
 def _check_effects(book: RuleBook) -> None:

@@ -446,12 +446,24 @@ class Charge:
 _AT_SUCCESS: Final = Charge()
 
 
+@dataclass(slots=True, eq=False)
+class Family:
+    """The contract that operations belong to, set once when it is whole: they are made before it is."""
+
+    contract: Contract | None = None
+
+    def __repr__(self) -> str:
+        """Return a short form: a contract holds its operations."""
+        return f"Family({self.contract.id if self.contract else None})"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One call of the provider's API.
 
     `provider` is the id of the provider, which the ids of its rules begin with.  `path` is the real path with the server's base path, `segments` the same split at '/', parameters as
-    None.  `inputs` are the pointers that templates read from the request after it was answered.
+    None.  `inputs` are the pointers that templates read from the request after it was answered; `family` leads
+    to the contract.
     """
 
     id: str
@@ -480,6 +492,7 @@ class Operation:
     links: tuple[Link, ...] = ()
     callbacks: tuple[Callback, ...] = ()
     inputs: tuple[str, ...] = ()
+    family: Family = field(default_factory=Family, repr=False, compare=False)
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -68,6 +68,7 @@ def compile_operation(
         links=links,
         callbacks=callbacks,
         inputs=tuple(sorted(input_pointers(bench.document, raw, all_raw))) if role == "create" else (),
+        family=bench.family,
     )
     _check_failing(bench, operation)
     return operation

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from validator.contract.document import nearest
 from validator.contract.expressions import Json
 from validator.contract.model import Operation, Rule
 from validator.request import HttpRequest
+from validator.strategies.answers import (
+    Answers,
+    Course,
+    Reply,
+    answers_of,
+    known_reason,
+    known_state,
+)
 from validator.strategies.choices import Impossible
 from validator.strategies.plans import Explicit, Plan, plan_of
 
@@ -84,6 +93,68 @@ def violating(
     return _requests(plan, explicit, build)
 
 
+def responses(operation: Operation, *, state: str | None = None) -> SearchStrategy[Reply]:
+    """Return a strategy for what the provider may answer: success in every state, and every refusal.
+
+    With `state`, the answers of success that show a task in it.  An operation that creates tasks answers in the
+    first state only.
+
+    Raises ValueError for a state that no answer shows, ImportError without Hypothesis.
+    """
+    answers = answers_of(operation)
+    if state is not None:
+        known_state(answers, state)
+        return _answers(lambda chooser: answers.success(chooser, state))
+
+    def build(chooser: Any) -> Reply:
+        return answers.success(chooser, None) if chooser.below(2) == 0 else _refusal(answers, chooser)
+
+    return _answers(build)
+
+
+def refusals(operation: Operation, *, rule: str | None = None) -> SearchStrategy[Reply]:
+    """Return a strategy for the refusals of an operation: all, or the one for a finding.
+
+    Raises ValueError for a finding that the operation does not refuse, ImportError without Hypothesis.
+    """
+    answers = answers_of(operation)
+    if rule is not None and rule not in answers.causes():
+        hint = nearest(rule, answers.causes())
+        raise ValueError(f"{operation.id} refuses nothing for '{rule}'" + (f"; {hint}" if hint else ""))
+    return _answers(lambda chooser: _refusal(answers, chooser) if rule is None else answers.refusal(rule))
+
+
+def refused(operation: Operation) -> tuple[str, ...]:
+    """Return the ids of the findings that :func:`refusals` answers to; raises ValueError."""
+    return answers_of(operation).causes()
+
+
+def lifecycles(
+    operation: Operation, *, reason: str | None = None, explicit: Mapping[str, Any] | None = None
+) -> SearchStrategy[Course]:
+    """Return a strategy for the lives of tasks: the request, its answer, every poll and callback until the end.
+
+    `reason` is why the task fails, "" for one that succeeds, None for any; see :func:`reasons`.  `explicit` as in
+    :func:`from_operation`: callbacks are sent where the request says where to.
+
+    Raises ValueError for an operation that creates no tasks, and for an unknown reason; ImportError without
+    Hypothesis.
+    """
+    answers = answers_of(operation)
+    if operation.lifecycle is None:
+        raise ValueError(f"{operation.id} creates no tasks")
+    if reason is not None:
+        known_reason(answers, reason)
+    return _requests(
+        plan_of(operation), explicit, lambda chooser, wanted: answers.course(chooser, wanted, reason)
+    )
+
+
+def reasons(operation: Operation) -> tuple[str, ...]:
+    """Return why tasks of an operation fail, as :func:`lifecycles` takes it; raises ValueError."""
+    return answers_of(operation).reasons()
+
+
 def smallest(
     operation: Operation, rule: Rule | str, *, explicit: Mapping[str, Json] | None = None
 ) -> HttpRequest:
@@ -108,6 +179,16 @@ def unavoidable(operation: Operation, rule: Rule | str) -> frozenset[str]:
 def sendings(operation: Operation, rule: Rule | str) -> int:
     """Return how often a request is to be sent before it breaks a rule: 2 where a value must be new, or 1."""
     return 2 if any(way.kind == "twice" for way in plan_of(operation).ways(rule)) else 1
+
+
+_SIGNS: Final = (
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    + " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r\0\x1b\x7f\x85\xa0\xad"
+    + "ßéÅİıſ\u0301\u0e33\u05d0\u0627\u200b\u200d\u200f\u2028\u202e\u3000"
+    + "猫字한\ue000\ufb01\ufeff\ufffd\uffff\U0001f3ac\U0001f1e9\U0001f468\U0010ffff"
+)
+"""Characters that programs trip over, and plain ones: of all of Unicode Hypothesis has first to draw up a table, which
+takes seconds.  No lone surrogates, which UTF-8 cannot say."""
 
 
 # --- drawing ----------------------------------------------------------------------------------------------
@@ -156,9 +237,24 @@ def _integers(low: int, high: int) -> Any:
 @functools.cache
 def _texts() -> Any:
     strategies = hypothesis_strategies()
-    # Written to UTF-8 as it is: no lone surrogates.  The plain letter first, which is what shrinks to.
-    signs = strategies.characters(codec="utf-8")
-    return strategies.just("a") | strategies.text(signs, min_size=1, max_size=20)
+    return strategies.just("a") | strategies.text(_SIGNS, min_size=1, max_size=20)
+
+
+def _refusal(answers: Answers, chooser: Any) -> Reply:
+    causes = answers.causes()
+    if not causes:
+        raise Impossible
+    return answers.refusal(causes[chooser.below(len(causes))])
+
+
+def _answers(build: Callable[[Any], Reply]) -> Any:
+    strategies = hypothesis_strategies()
+
+    @strategies.composite
+    def answers(draw: Callable[[Any], Any]) -> Reply:
+        return build(Drawn(draw))
+
+    return answers()
 
 
 def _requests(

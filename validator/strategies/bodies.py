@@ -17,10 +17,16 @@ from validator.strategies.choices import Chooser, First, Impossible
 from validator.strategies.demands import Logic, Path, Schema, State, weight
 from validator.strategies.flaws import Flaw, Source, flaws, without
 from validator.strategies.pictures import PictureFlaw, draw_pictures, picture_flaws
-from validator.strategies.values import Builder, needing
+from validator.strategies.values import Builder, chosen, needing
 
 UNKNOWN_MEMBER: Final = None
 """The rule that nobody wrote: a member that is not described."""
+
+_PROBES: Final = 3
+"""Ways to break a rule that are looked at for what comes along with it."""
+
+_RICH: Final = 8
+"""One body in so many has nothing in it that it could do without."""
 
 MOST_ABSENT: Final = 3
 """Members that are written out though they count as missing, at most."""
@@ -91,12 +97,16 @@ class Bodies:
         if rule not in self._goals:
             wanted = self._flaws(rule)
             found: list[Goal] = []
-            for dropped in self._concessions(rule):
+            for dropped in self._concessions(rule, wanted):
                 found = [goal for flaw in wanted if (goal := self._achieved(rule, flaw, dropped)) is not None]
                 if found:
                     break
             self._goals[rule] = found
         return self._goals[rule]
+
+    def described(self, path: Path) -> tuple[str, ...]:
+        """Return the members that the schema describes at a place of the body."""
+        return self.valid(allows_warnings=True).state.at(path).described
 
     def having(self, pointer: str) -> Goal:
         """Return the goal of valid bodies that have a member."""
@@ -181,18 +191,29 @@ class Bodies:
                 return self._achieved(rule, flaw, found - {rule})
         return None
 
-    def _concessions(self, rule: str | None) -> Iterator[frozenset[str | None]]:
+    def _concessions(
+        self, rule: str | None, wanted: Sequence[Flaw | PictureFlaw | Rule]
+    ) -> Iterator[frozenset[str | None]]:
         """Yield the sets of other rules that may be broken too, the least first."""
         yield frozenset()
         warnings = self._warnings() - {rule}
         yield warnings
         about = self._subjects().get(rule, frozenset())
-        near = [one for one, names in self._subjects().items() if one != rule and names & about]
-        for other in near:
-            yield frozenset((other,))
-        for other in near:
-            if other not in warnings:
-                yield warnings | {other}
+        near = frozenset(one for one, names in self._subjects().items() if one != rule and names & about)
+        # Which of them come along is seen where all of them may.
+        seen: dict[str | None, None] = {}
+        together: list[frozenset[str | None]] = []
+        for flaw in wanted[:_PROBES]:
+            for goal in self._attempts(rule, flaw, near):
+                try:
+                    broken = frozenset(self.broken(self.build(goal, First()))) - {rule}
+                except Impossible:
+                    continue
+                seen |= dict.fromkeys(sorted(map(str, broken)))
+                together.append(broken)
+        yield from (frozenset((other,)) for other in seen)
+        yield from (warnings | {other} for other in seen if other not in warnings)
+        yield from together
 
     def _subjects(self) -> Mapping[str | None, frozenset[str]]:
         """Return the members of the body that each rule is about."""
@@ -275,9 +296,12 @@ class Bodies:
                 state = None if wanted is None else wanted.tried(goal.rows[index][0])
             if state is None:
                 continue
-            for is_rich in (True, False):
+            # One decision for all that need not be: a body with little in it must take few, or it is not what
+            # Hypothesis shrinks to.
+            is_rich = chooser.below(_RICH) > 0
+            for more in (True, False) if is_rich else (False,):
                 try:
-                    return self._built(goal, state, goal.rows[index][1], chooser, is_rich=is_rich)
+                    return self._built(goal, state, goal.rows[index][1], chooser, is_rich=more)
                 except Impossible:
                     self.repairs += 1
         raise Impossible
@@ -287,14 +311,13 @@ class Bodies:
     ) -> Json:
         state = state.copy()
         if is_rich:
-            for feature in features:
-                if chooser.flag():
-                    state = state.tried(feature) or state
+            for feature in chosen(features, chooser):
+                state = state.tried(feature) or state
             state = self.builder.enrich(state, chooser)
-        state = state.solved(chooser)
+        state = state.solved(chooser if is_rich else First())
         body = self.builder.value(state, chooser)
         body = draw_pictures(body, chooser, maker=self.logic.texts, flaw=goal.picture)
-        return self._with_absent(body, chooser)
+        return self._with_absent(body, chooser) if is_rich else body
 
     def _with_absent(self, body: Json, chooser: Chooser) -> Json:
         """Return the body with members written out that count as missing all the same."""

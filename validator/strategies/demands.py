@@ -68,14 +68,15 @@ class Demand:
     """What is known of the value at one place.
 
     `values` is the list it is one of, None for any; `minimum` and the like are pairs (limit, whether the limit itself
-    is out).  `required` and `forbidden` are members, `described` those that schemas speak of.  `heard` holds every
+    is out).  `required` and `forbidden` are members, `described` those that schemas speak of, `allowed` those that may be there at
+    all, None for any.  `heard` holds every
     schema demanded here, to try listed values against.
     """
 
     __slots__ = (
         *("kinds", "values", "excluded", "minimum", "maximum", "factors", "no_factors"),
         *("least", "most", "patterns", "no_patterns", "least_items", "most_items", "is_unique", "is_repeated"),
-        *("items", "some_items", "one_item", "required", "forbidden", "described", "is_closed", "has_unknown"),
+        *("items", "some_items", "one_item", "required", "forbidden", "described", "allowed", "has_unknown"),
         "heard",
     )
 
@@ -102,7 +103,7 @@ class Demand:
         self.required: tuple[str, ...] = ()
         self.forbidden: frozenset[str] = frozenset()
         self.described: tuple[str, ...] = ()
-        self.is_closed = False
+        self.allowed: frozenset[str] | None = None
         self.has_unknown = False
         self.heard: tuple[Schema, ...] = ()
 
@@ -417,7 +418,8 @@ class State:
             case "contains":
                 own.some_items = (*own.some_items, value)
             case "additionalProperties" if value is False:
-                own.is_closed = True
+                names = frozenset(schema.get("properties", ()))
+                own.allowed = names if own.allowed is None else own.allowed & names
             case "then" | "else" | "additionalProperties":
                 pass
             case "x-one-item":
@@ -435,6 +437,9 @@ class State:
             return
         own.required = tuple(dict.fromkeys((*own.required, *names)))
         self._touch(path, names)
+        if own.allowed is not None and not own.allowed.issuperset(names):
+            self._drop(path, "object")
+            return
         for name in names:
             if not self.at((*path, name)).kinds:
                 self._drop(path, "object")
@@ -522,7 +527,9 @@ class State:
             if low > high or (low == high and (own.minimum[1] or own.maximum[1])):
                 self._drop(path, "integer")
                 self._drop(path, "fraction")
-        if not own.kinds:
+        if own.allowed is not None and "object" in own.kinds and not own.allowed.issuperset(own.required):
+            self._drop(path, "object")
+        if not self.at(path).kinds:
             self._strike(path)
 
     def _drop(self, path: Path, kind: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from validator.contract.document import nearest
-from validator.contract.expressions import Json, parse_pointer, to_text
+from validator.contract.expressions import Json, format_pointer, parse_pointer, to_text
 from validator.contract.model import Operation, Parameter, Rule, unknown_member_id
 from validator.contract.schemas import is_absent
 from validator.request import HttpRequest
@@ -49,6 +49,8 @@ class Plan:
         self.calls = Calls(operation, self._logic)
         self.bodies = None if operation.body is None else Bodies(operation, operation.body, self._logic)
         self._ways: dict[str, tuple[Way, ...]] = {}
+        # What constructs the answers, which is worked out from the requests: set by the module that does so.
+        self.answers: Any = None
 
     # --- rules --------------------------------------------------------------------------------------------
 
@@ -70,7 +72,7 @@ class Plan:
         hint = nearest(name, self.rules)
         raise ValueError(
             f"'{name}' is no rule that a request of {self.operation.id} can break"
-            + (f"; did you mean '{hint}'?" if hint else "")
+            + (f"; {hint}" if hint else "")
             + " (a rule that is off is not judged: load the contract with another effect for it)"
         )
 
@@ -173,9 +175,10 @@ class Plan:
         members = body.members if body is not None else ()
         if name.startswith("/"):
             path = parse_pointer(name)
-            if body is None or path[0] not in members:
-                raise self._unknown(name)
-            return tuple(path)
+            known = self.bodies.described(path[:-1]) if self.bodies is not None else ()
+            if path[-1] not in known:
+                raise self._unknown(name, known, path)
+            return path
         for parameter in self.operation.parameters:
             if name == parameter.name or (parameter.place == "header" and name.lower() == parameter.name):
                 return parameter.name
@@ -185,16 +188,16 @@ class Plan:
             return (name,)
         raise self._unknown(name)
 
-    def _unknown(self, name: str) -> ValueError:
+    def _unknown(self, name: str, members: Sequence[str] = (), path: Path = ()) -> ValueError:
         body = self.operation.body
         known = [*(body.members if body is not None else ()), *(one.name for one in self.operation.parameters)]
         known += [credential.header for credential in self.operation.credentials]
         if name.startswith("/"):
-            known = [f"/{member}" for member in (body.members if body is not None else ())]
+            known = [format_pointer((*path[:-1], member)) for member in members]
         hint = nearest(name, known)
         return ValueError(
             f"'{name}' is neither a member nor a parameter of {self.operation.id}"
-            + (f"; did you mean '{hint}'?" if hint else f"; there are {', '.join(known) or 'none'}")
+            + (f"; {hint}" if hint else f"; there are {', '.join(known) or 'none'}")
         )
 
     def explicit(self, values: Mapping[str, Any]) -> Explicit:

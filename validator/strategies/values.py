@@ -5,9 +5,9 @@ A picture is left as a :class:`Blank`, because those of a body depend on one ano
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from validator.contract.expressions import Json
 from validator.contract.model import ImageSite
@@ -19,6 +19,8 @@ _MORE_ITEMS: Final = 2
 
 _MOST_ITEMS: Final = 400
 """Items of the longest list that is filled to its limit."""
+
+T = TypeVar("T")
 
 UNKNOWN_NAMES: Final = ("unknown", "extra", "Unknown", "x", "prompt_", "ünbekannt")
 
@@ -47,13 +49,18 @@ class Builder:
             own = state.at(path)
             if "object" not in own.kinds or own.values is not None:
                 continue
-            for name in own.described:
-                below = (*path, name)
-                if name not in own.required and name not in own.forbidden and chooser.flag():
-                    state = state.tried(self._needing(below)) or state
-                if name in state.at(path).required:
-                    places.append(below)
+            optional = [
+                name
+                for name in own.described
+                if name not in own.required and name not in own.forbidden and self._may_be(name, own)
+            ]
+            for name in chosen(optional, chooser):
+                state = state.tried(self._needing((*path, name))) or state
+            places += [(*path, name) for name in state.at(path).required]
         return state
+
+    def _may_be(self, name: str, own: Demand) -> bool:
+        return own.allowed is None or name in own.allowed
 
     def _needing(self, path: Path) -> Schema:
         return needing(path, self._needs)
@@ -200,6 +207,13 @@ class Builder:
             known = self._states[id(schema)] = schema, state
         state = self.enrich(known[1].copy(), chooser).solved(chooser)
         return self.value(state, chooser, (), at)
+
+
+def chosen(items: Sequence[T], chooser: Chooser) -> list[T]:
+    """Return some of the items, in their order; none takes one decision, which is what shrinks furthest."""
+    left = list(range(len(items)))
+    picked = [left.pop(chooser.below(len(left))) for _ in range(chooser.below(len(items) + 1))]
+    return [items[index] for index in sorted(picked)]
 
 
 def _plain(number: float) -> int | float:

@@ -1,0 +1,570 @@
+"""Laws about generated requests and answers: everybody gives one verdict on them, and nothing is left out.
+
+`pytest -s tests/properties/test_strategies.py` prints what was reached.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import orjson
+import pytest
+from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
+
+from tests.cases import read_cases
+from tests.mock import NOON, Mock
+from tests.properties.test_engines import PICTURE_KEYWORDS, validators
+from tests.providers import LIBRARY, contract, strict_contract
+from validator.check import check, examine
+from validator.contract.model import Contract, Operation
+from validator.contract.refusals import glob_matches
+from validator.contract.schemas import is_absent, remove_absent
+from validator.images import look
+from validator.keywords import members
+from validator.report import Report
+from validator.request import HttpRequest
+from validator.strategies import (
+    bodies,
+    breakable,
+    from_operation,
+    lifecycles,
+    reasons,
+    refusals,
+    refused,
+    responses,
+    sendings,
+    smallest,
+    unavoidable,
+    violating,
+)
+from validator.strategies.answers import answers_of
+from validator.strategies.plans import plan_of
+
+PROVIDERS = ("toy", *LIBRARY)
+OPERATIONS = [(name, one.id) for name in PROVIDERS for one in contract(name).operations.values()]
+WITH_BODY = [(name, one) for name, one in OPERATIONS if contract(name).operations[one].body is not None]
+CREATING = [(name, one) for name, one in OPERATIONS if contract(name).operations[one].role == "create"]
+STRICT = [
+    (name, rule.id)
+    for name in PROVIDERS
+    for rule in contract(name).rules.values()
+    if rule.effect == "off"
+]
+NOW = NOON / 1000
+
+some = settings(max_examples=max(settings.default.max_examples // 3, 10), suppress_health_check=())
+few = settings(max_examples=max(settings.default.max_examples // 10, 5), suppress_health_check=())
+"""Fewer than usual, for there are many operations; and no check of health is switched off."""
+
+_tenants = itertools.count()
+
+
+_servers: list[Mock] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    while _servers:
+        _servers.pop().stop()
+
+
+def served() -> Mock:
+    """Return a server of all providers, in this process."""
+    if not _servers:
+        _servers.append(Mock(*PROVIDERS))
+    return _servers[0]
+
+
+def operation(name: str, operation_id: str) -> Operation:
+    return contract(name).operations[operation_id]
+
+
+def judged(name: str, operation_id: str, request: HttpRequest, *, times: int = 1) -> Report:
+    """Return the report, after the plain schema, both engines and the server have said the same."""
+    known, one = contract(name), operation(name, operation_id)
+    report = check(known, request, now=NOW)
+    rules = {finding.rule for finding in report.violations}
+    if one.body is not None and len(request.body) < 1_000_000 and not any(".malformed" in rule for rule in rules):
+        body = orjson.loads(request.body)
+        (rust, reference), (plain_rust, plain_reference) = validators(name, operation_id, is_strict=False)
+        assert rust.is_valid(body) == reference.is_valid(body)
+        assert plain_rust.is_valid(body) == plain_reference.is_valid(body)
+        refusals = [
+            finding.rule
+            for finding in report.violations
+            if finding.effect == "reject"
+            and finding.place == "body"
+            and finding.kind == "invalid"
+            and finding.keyword not in PICTURE_KEYWORDS
+        ]
+        assert plain_rust.is_valid(body) == (not refusals), (refusals, body)
+    tenant = f"t{next(_tenants)}"
+    for _ in range(times):
+        answer = served().call(
+            request.method, f"/t/{tenant}/{name}{request.url}", body=request.body or None, headers=request.headers
+        )
+    said = {rule for rule in answer.headers.get("x-mock-violations", "").split(",") if rule}
+    if report.verdict == "refused":
+        assert answer.status >= 400 and rules == {rule.strip() for rule in said}
+    elif one.role == "read" or times > 1:
+        # There is no such task, or no second one of its name.
+        assert answer.status >= 400
+    else:
+        assert one.response.status == answer.status, (answer, request)
+        assert rules == {rule.strip() for rule in said}
+    return report
+
+
+# --- valid requests ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "operation_id"), OPERATIONS)
+def test_a_generated_request_is_found_valid_by_check_plain_schema_engines_and_server(
+    name: str, operation_id: str
+) -> None:
+    @some
+    @given(from_operation(operation(name, operation_id)))
+    def law(request: HttpRequest) -> None:
+        assert () == judged(name, operation_id, request).violations
+
+    law()
+
+
+@pytest.mark.parametrize(("name", "operation_id"), WITH_BODY)
+def test_with_warnings_allowed_nothing_worse_is_found(name: str, operation_id: str) -> None:
+    @few
+    @given(from_operation(operation(name, operation_id), allow_warnings=True))
+    def law(request: HttpRequest) -> None:
+        assert () == judged(name, operation_id, request).errors
+
+    law()
+
+
+@pytest.mark.parametrize(("name", "operation_id"), WITH_BODY)
+def test_every_row_carrier_and_member_is_reached(name: str, operation_id: str) -> None:
+    one = operation(name, operation_id)
+    wanted = dict(targets(one))
+    reached: set[str] = set()
+
+    @settings(max_examples=100, phases=(Phase.generate,), suppress_health_check=())
+    @given(bodies(one))
+    def drawn(body: Any) -> None:
+        reached.update(name for name, is_hit in wanted.items() if name not in reached and is_hit(body))
+
+    drawn()
+    plan = plan_of(one).bodies
+    assert plan is not None
+    warned = plan.valid(allows_warnings=False).state.at(()).forbidden
+    for target, is_hit in wanted.items():
+        if target not in reached:
+            # Rare, because much has to come together, or warned of: it is reached all the same.
+            is_warned = target.removeprefix("with ") in warned
+            rare = settings(max_examples=3_000, phases=(Phase.generate,), database=None, derandomize=True)
+            find(bodies(one, allow_warnings=is_warned), is_hit, settings=rare)
+    assert wanted
+    print(f"\n{name} {operation_id}: {len(wanted)} rows, carriers, members and edges, none left out")
+
+
+def targets(one: Operation) -> Iterator[tuple[str, Any]]:
+    """Yield (name, predicate on bodies) of what valid bodies must reach."""
+    schema = one.body
+    assert schema is not None
+    known = contract(one.provider)
+    if schema.capabilities is not None:
+        for row in schema.capabilities.rows:
+            yield f"row {row.name} {row.pointer}", functools.partial(_lies_in, known, one, row)
+    for site in schema.images:
+        carriers = [rule.carriers for rule in site.rules if rule.carriers]
+        for carrier in carriers[0] if carriers else ("url", "base64"):
+            yield f"{site.pattern} as {carrier}", functools.partial(_carries, site.pattern, carrier)
+    for name in schema.members:
+        yield f"with {name}", lambda body, name=name: name in body and not is_absent(body[name], schema.absent)
+        if name not in schema.tree.get("required", ()):
+            yield f"without {name}", lambda body, name=name: name not in body
+        node = schema.tree["properties"].get(name, {})
+        if "default" in node and not schema.capabilities:
+            yield f"default of {name}", lambda body, name=name, value=node["default"]: body.get(name) == value
+        for word, length in (("maxLength", len),):
+            if word in node and node[word] <= 3_000:
+                yield (
+                    f"{name} at its {word}",
+                    lambda body, name=name, limit=node[word], length=length: length(body.get(name) or "") == limit,
+                )
+        for word in ("minimum", "maximum"):
+            if word in node:
+                yield f"{name} at its {word}", lambda body, name=name, limit=node[word]: body.get(name) == limit
+    for value in schema.absent:
+        yield (
+            f"{value!r} for a member that is absent",
+            lambda body, value=value: any(is_absent(member, (value,)) for member in body.values()),
+        )
+
+
+def _lies_in(known: Contract, one: Operation, row: Any, body: Any) -> bool:
+    return examine(known, HttpRequest.from_json("POST", "/", body), operation=one.id).row is row
+
+
+def _carries(pattern: tuple[str, ...], carrier: str, body: Any) -> bool:
+    return any(isinstance(text, str) and look(text).carrier == carrier for _, text in members(body, pattern))
+
+
+# --- flawed requests --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "operation_id"), OPERATIONS)
+def test_every_rule_is_broken_by_a_request_of_its_own(name: str, operation_id: str) -> None:
+    one = operation(name, operation_id)
+    rules = breakable(one)
+    company = {}
+
+    for rule in rules:
+        times = sendings(one, rule)
+        report = judged(name, operation_id, smallest(one, rule), times=times)
+
+        found = {finding.rule for finding in report.violations} | ({rule} if times == 2 else set())
+        assert {rule} | unavoidable(one, rule) == found
+        if unavoidable(one, rule):
+            company[rule] = sorted(unavoidable(one, rule))
+
+    assert {rule.id for rule in one.rules} <= set(rules)
+    print(f"\n{name} {operation_id}: {len(rules)} rules, each broken; not alone: {company or 'none'}")
+
+
+@pytest.mark.parametrize(("name", "operation_id"), OPERATIONS)
+def test_a_drawn_request_with_a_flaw_has_that_one(name: str, operation_id: str) -> None:
+    one = operation(name, operation_id)
+    if not breakable(one):
+        pytest.fail("nothing can be wrong with it")
+    # A picture of ten megabytes is drawn where it is asked for.
+    light = [rule for rule in breakable(one) if not answers_of(one)._is_heavy(rule)]
+
+    @some
+    @given(st.data())
+    def law(data: st.DataObject) -> None:
+        rule = data.draw(st.sampled_from(light))
+        request = data.draw(violating(one, rule))
+        times = sendings(one, rule)
+
+        report = judged(name, operation_id, request, times=times)
+
+        found = {finding.rule for finding in report.violations} | ({rule} if times == 2 else set())
+        assert rule in found
+        assert found <= {rule} | unavoidable(one, rule)
+
+    law()
+
+
+@pytest.mark.parametrize(("name", "rule"), STRICT)
+def test_a_rule_that_is_off_is_broken_once_it_is_on(name: str, rule: str) -> None:
+    from validator.contract import load
+    from tests.providers import TOY
+
+    known = load(TOY if name == "toy" else name, effects={rule: "reject"})
+    places = [one for one in known.operations.values() if any(own.id == rule for own in one.rules)]
+
+    assert places
+    for one in places:
+        report = check(known, smallest(one, rule), now=NOW)
+        assert {rule} | unavoidable(one, rule) == {finding.rule for finding in report.violations}
+
+
+FAIL_FILES = [case for name in LIBRARY for case in read_cases(name, "fail")]
+
+
+@pytest.mark.parametrize("case", [case for case in FAIL_FILES if case.body is not None], ids=str)
+def test_the_smallest_request_is_no_larger_than_the_one_that_people_wrote(case: Any) -> None:
+    name = case.rule.split(".")[0]
+    known = contract(name) if contract(name).rules[case.rule].effect != "off" else strict_contract(name)
+    one = known.operations[case.operation]
+
+    made = orjson.loads(smallest(one, case.rule).body)
+
+    assert _size(made) <= _size(case.body)
+
+
+def _size(body: Any) -> int:
+    """Return how many values there are in a body; its own, and everything below."""
+    if isinstance(body, dict):
+        return 1 + sum(map(_size, body.values()))
+    return 1 + sum(map(_size, body)) if isinstance(body, list) else 1
+
+
+SHRUNK = [
+    ("toy", "createClip", "toy.clip.loud"),
+    ("toy", "createClip", "toy.mask.ratio"),
+    ("toy", "createClip", "toy.clip.some-input"),
+    ("kling", "createImage2Video", "kling.camera.one-axis"),
+    ("kling", "createImage2Video", "kling.trajectory.points"),
+    ("kling", "createText2Video", "kling.sound.offered"),
+    ("kling", "createText2Video", "kling.multi-prompt.prompt"),
+]
+
+
+@pytest.mark.parametrize(("name", "operation_id", "rule"), SHRUNK)
+def test_a_counterexample_shrinks_to_a_body_with_nothing_else_in_it(
+    name: str, operation_id: str, rule: str
+) -> None:
+    one = operation(name, operation_id)
+    least = orjson.loads(smallest(one, rule).body)
+
+    found = find(
+        violating(one, rule), lambda request: True, settings=settings(database=None, derandomize=True)
+    )
+
+    assert _size(orjson.loads(found.body)) <= _size(least) + 1
+    assert len(orjson.loads(found.body)) <= len(least)
+
+
+# --- answers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "operation_id"), OPERATIONS)
+def test_an_answer_meets_the_schema_of_the_operation(name: str, operation_id: str) -> None:
+    one = operation(name, operation_id)
+    content = one.response.contents[0]
+
+    @few
+    @given(st.data())
+    def law(data: st.DataObject) -> None:
+        for state in answers_of(one).states() or (None,):
+            reply = data.draw(responses(one, state=state) if state else responses(one))
+
+            if not reply.rule:
+                assert (one.response.status, state) == (reply.status, reply.state)
+                jsonschema.Draft202012Validator(content.schema).validate(reply.json)
+            assert reply.json == orjson.loads(reply.body)
+            assert "application/" in reply.headers["content-type"]
+
+    law()
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_every_error_case_is_answered(name: str) -> None:
+    known = contract(name)
+    answered: set[str] = set()
+    seen = 0
+
+    for one in known.operations.values():
+        for cause in refused(one):
+            answers = answers_of(one)
+            request, violations = answers._found(cause)
+            reply = answers.refusal(cause)
+            decisive = next(finding for finding in violations if finding.effect == "reject")
+            case = _case(known, decisive, one.id)
+            answered.add(case.pointer)
+            assert case.status == reply.status
+            assert request.method == one.method
+            content = case.response.contents[0]
+            jsonschema.Draft202012Validator(content.schema).validate(reply.json)
+            seen += 1
+
+    left = [case for case in known.cases if case.pointer not in answered]
+    for case in left:
+        # Nobody asks an operation for a path that is none; a rule that is off refuses nothing.
+        is_around = case.when.kind in ("no-route", "method-not-allowed")
+        rules = [rule for rule in known.rules.values() if case.when.rule and glob_matches(case.when.rule, rule.id)]
+        assert is_around or (rules and all(rule.effect != "reject" for rule in rules)) or _is_shadowed(known, case), (
+            case.when
+        )
+    print(f"\n{name}: {seen} refusals, {len(answered)} of {len(known.cases)} error cases; {len(left)} cannot be met")
+
+
+def _case(known: Contract, violation: Any, operation_id: str) -> Any:
+    from validator.errors import matches
+
+    return next(case for case in known.cases if matches(case.when, violation, operation_id))
+
+
+def _is_shadowed(known: Contract, case: Any) -> bool:
+    """Tell whether a case is for a finding that no operation of the provider can have."""
+    return case.when.keyword is not None or case.when.path is not None or case.when.kind is not None
+
+
+@pytest.mark.parametrize(("name", "operation_id"), CREATING)
+def test_a_course_ends_and_says_the_same_in_polls_and_callbacks(name: str, operation_id: str) -> None:
+    one = operation(name, operation_id)
+    assert one.lifecycle is not None
+    ends: set[str] = set()
+
+    @few
+    @given(lifecycles(one))
+    def law(course: Any) -> None:
+        times = [at for at, _ in course.timeline]
+        assert sorted(times) == times and times[0] == 0
+        last = one.lifecycle.states[course.timeline[-1][1]]  # type: ignore[union-attr]
+        assert (True, course.outcome) == (last.is_final, last.outcome)
+        assert [state for _, state in course.timeline] == [reply.state for _, reply in course.polls]
+        assert {at for at, _ in course.callbacks} <= set(times)
+        ends.add(course.reason)
+
+    law()
+    for reason in ("", *(one_ for one_ in reasons(one) if not answers_of(one)._is_heavy(one_))):
+        course = find(lifecycles(one, reason=reason), lambda course: True)
+        assert reason == course.reason
+        # A task that fails has a failing end, and says so.
+        assert ("failure" if reason else "success") == course.outcome
+
+
+MEMBERS = [one for one in CREATING if one[0] in ("toy", "kling", "magnific")]
+
+
+@pytest.mark.parametrize(("name", "operation_id"), MEMBERS)
+def test_the_polls_of_a_course_have_the_members_that_the_server_answers_with(
+    name: str, operation_id: str
+) -> None:
+    one = operation(name, operation_id)
+    hook = "http://receiver.test/hook"
+
+    @few
+    @given(lifecycles(one, reason=""))
+    def law(course: Any) -> None:
+        tenant = f"t{next(_tenants)}"
+        base = f"/t/{tenant}/{name}"
+        mock = served()
+        mock.freeze(tenant=tenant)
+        made = mock.call(
+            "POST", base + course.request.url, body=course.request.body, headers=course.request.headers
+        )
+        assert _shape(made.json) == _shape(course.created.json)
+        task = mock.admin("GET", "/tasks", tenant=tenant)["tasks"][0]["id"]
+        reader = contract(name).operations[one.links[0].operation]
+        path = reader.path.replace(f"{{{reader.path_names[0]}}}", task)
+        credential = {key: value for key, value in course.request.headers.items() if key != "content-type"}
+        mock.admin("POST", "/clock/advance", {"by": "PT1H"}, tenant=tenant)
+        answer = mock.call("GET", base + path, headers=credential)
+        assert _shape(answer.json) == _shape(course.polls[-1][1].json)
+
+    law()
+    assert hook
+
+
+def _shape(value: Any) -> Any:
+    """Return a value with nothing but the names and types in it; a whole number is a number."""
+    if isinstance(value, dict):
+        return {name: _shape(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+
+
+# --- what is asked for ------------------------------------------------------------------------------------
+
+
+def test_explicit_parts_stand_and_the_rest_is_made_to_fit() -> None:
+    one = operation("toy", "createClip")
+    wanted = {"sound": "on", "/seconds": st.sampled_from(["5", 5, "10"]), "X-Toy-Key": "k", "name": None}
+    seen: set[Any] = set()
+
+    @some
+    @given(from_operation(one, explicit=wanted, allow_warnings=True))
+    def law(request: HttpRequest) -> None:
+        body = orjson.loads(request.body)
+        assert ("on", "k", None) == (body["sound"], request.headers["x-toy-key"], body["name"])
+        seen.add(body["seconds"])
+        assert () == check(contract("toy"), request).errors
+
+    with pytest.raises(ValueError, match=r"seconds = '10'.*toy\.clip\.loud"):
+        # Ten seconds have no sound in any row.
+        law()
+    assert {"5", 5} <= seen
+
+
+@pytest.mark.parametrize(
+    ("explicit", "sentence"),
+    [
+        ({"promt": 1}, "'promt' is neither a member nor a parameter of createClip; did you mean 'prompt'?"),
+        ({"/pictur": 1}, "'/pictur' is neither a member nor a parameter"),
+        ({"/masks/0/mask": 1}, "'/masks/0/mask' is neither a member nor a parameter"),
+        ({"": 1}, "'' is neither a member nor a parameter"),
+    ],
+)
+def test_a_part_that_is_not_there_is_told_at_once(explicit: Any, sentence: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        from_operation(operation("toy", "createClip"), explicit=explicit)
+
+    assert sentence in str(caught.value)
+
+
+def test_a_value_that_no_valid_request_has_is_told_with_its_rule() -> None:
+    one = operation("toy", "createClip")
+
+    with pytest.raises(ValueError, match=r"createClip.*has model = 'a9'.*toy\.clip\.model"):
+        find(bodies(one, explicit={"model": "a9"}), lambda body: True)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda one: violating(one, "toy.clip.modle"), "did you mean 'toy.clip.model'?"),
+        (lambda one: violating(one, "toy.clip.retired"), "a rule that is off is not judged"),
+        (lambda one: smallest(one, "nothing"), "is no rule that a request of createClip can break"),
+        (lambda one: responses(one, state="done"), "no answer of createClip shows the state 'done'"),
+        (lambda one: lifecycles(one, reason="crsh"), "did you mean 'crash'?"),
+        (lambda one: refusals(one, rule="toy.request.conflict"), "createClip refuses nothing for"),
+        (lambda one: bodies(one.family.contract.operations["getClip"]), "getClip takes no body"),
+        (lambda one: lifecycles(one.family.contract.operations["getClip"]), "getClip creates no tasks"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told_at_once(call: Any, sentence: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        call(operation("toy", "createClip"))
+
+    assert sentence in str(caught.value)
+
+
+def test_requests_are_built_without_beginning_again() -> None:
+    for name, operation_id in WITH_BODY:
+        one = operation(name, operation_id)
+        built = plan_of(one).bodies
+        assert built is not None
+        before = built.repairs
+
+        @few
+        @given(bodies(one))
+        def law(body: Any) -> None:
+            assert isinstance(body, dict)
+
+        law()
+        assert before == built.repairs
+
+
+def test_the_package_is_imported_and_the_smallest_request_made_without_hypothesis() -> None:
+    program = """
+import sys
+sys.modules["hypothesis"] = None
+from validator import load
+from validator.strategies import from_operation, smallest
+one = load("kling").operations["createText2Video"]
+print(smallest(one, "kling.sound.value").body.decode())
+try:
+    from_operation(one)
+except ImportError as error:
+    print(error)
+"""
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    body, sentence = out.splitlines()
+    assert {"prompt", "sound"} == set(json.loads(body))
+    assert "pip install 'understudy[test]'" in sentence
+
+
+def test_absent_members_written_out_change_nothing() -> None:
+    one = operation("toy", "createClip")
+    schema = one.body
+    assert schema is not None
+
+    @some
+    @given(bodies(one))
+    def law(body: Any) -> None:
+        assert schema.validator.is_valid(remove_absent(body, schema.absent))
+
+    law()
