@@ -44,7 +44,10 @@ LEVELS = {
         """,
     2: """
         validator validator.__main__ validator.addresses validator.cases validator.check validator.cli
-        validator.curl validator.errors validator.explain validator.images validator.keywords validator.lint
+        validator.curl validator.diff validator.diff.candidates validator.diff.changes validator.diff.command
+        validator.diff.compare validator.diff.documents validator.diff.model validator.diff.rendering
+        validator.diff.requests validator.diff.seeds validator.diff.shrink validator.diff.sites
+        validator.errors validator.expected validator.explain validator.images validator.keywords validator.lint
         validator.nearmiss validator.options validator.printing validator.readers validator.report validator.request
         validator.security validator.shell
         """,
@@ -62,7 +65,9 @@ LEVELS = {
         mockserver.faults mockserver.log mockserver.pipeline mockserver.visits
         """,
     5: """
-        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.remote mockserver.server
+        mockserver.__main__ mockserver.atlas mockserver.cli mockserver.drift mockserver.drift.command
+        mockserver.drift.keys mockserver.drift.probes mockserver.drift.rendering mockserver.drift.run
+        mockserver.drift.sender mockserver.drift.verdicts mockserver.remote mockserver.server
         mockserver.terminal
         """,
 }
@@ -72,9 +77,10 @@ DOORS = {
     "PIL": "validator.images",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
-    "click": """mockserver.atlas mockserver.cli mockserver.terminal validator.__main__ validator.cli
-        validator.options""",
-    "httpx": "mockserver.callbacks",
+    "click": """mockserver.atlas mockserver.cli mockserver.drift.command mockserver.terminal validator.__main__
+        validator.cli validator.diff.command validator.options""",
+    # Callbacks go out through it, and the questions to a provider.
+    "httpx": "mockserver.callbacks mockserver.drift.sender",
     "jsonschema": "validator.contract.reference",
     # The type of a compiled schema is a field of the model; the control plane checks its own bodies.
     "jsonschema_rs": """mockserver.admin.bodies validator.contract.document validator.contract.engine

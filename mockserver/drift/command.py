@@ -67,9 +67,9 @@ class RateType(click.ParamType[float]):
         ("--provider {provider} --to URL --least code", "other words are no drift"),
     ),
     ending=(
-        "Exit code: 0 when every answer is the expected one; 1 when something differs; 2 when it could not be found out "
-        "(no answer, a credential that is refused, a wrong option). What is sent is to be refused, or reads what is not "
-        "there; a request that is taken all the same may cost, and ends the run."
+        "Exit code: 0 when every answer is the expected one; 1 when something differs; 2 when it could not be found "
+        "out (no answer, a credential that is refused, a wrong option). What is sent is to be refused, or reads what "
+        "is not there; a request that is taken all the same may cost, and ends the run."
     ),
 )
 @click.option(
@@ -277,8 +277,8 @@ def _ask_first(plan: Any, base: str, most_accepted: int) -> None:
     """Ask whether to go on, where somebody is there to answer; raises Unusable otherwise."""
     creates = sum(one.is_create for one in plan.probes)
     told = (
-        f"{plural(len(plan.probes), 'request')} would go to {urlsplit(base).hostname}; {creates} of them make a task if"
-        f" the provider takes them after all, and the run stops after {plural(most_accepted, 'such request')}"
+        f"{plural(len(plan.probes), 'request')} would go to {urlsplit(base).hostname}; {creates} of them make a task"
+        f" if the provider takes them after all, and the run stops after {plural(most_accepted, 'such request')}"
     )
     if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise Unusable(told, "--yes sends them; --dry-run shows them")

@@ -351,7 +351,8 @@ def _price(contract: Contract, operation: Operation, request: HttpRequest) -> fl
     if operation.body is None or not isinstance(out.body, dict):
         return None
     made = outcome(operation.body, out.body, out.pictures, out.row)
-    return made.cost if made is not None else None
+    # Nothing is free: a price of nothing is one that the map does not know.
+    return (made.cost or None) if made is not None else None
 
 
 def _json(request: HttpRequest) -> Json:

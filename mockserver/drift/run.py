@@ -89,7 +89,12 @@ def run(
         if out.stopped or out.problem:
             out.unsent.append(probe)
             continue
-        received = work.ask(probe)
+        try:
+            received = work.ask(probe)
+        except KeyboardInterrupt:
+            # What was on its way may have arrived.
+            out.problem = "interrupted"
+            received = Received(headers={}, problem="interrupted")
         if received is None:
             out.unsent.append(probe)
             continue

@@ -15,7 +15,7 @@ class Sender(Protocol):
     """Whoever sends."""
 
     def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Received:
-        """Send a request to a path below the server's URL, and return what came back; never raises for the network."""
+        """Send a request to a path below the server's URL; return what came back, never raise for the network."""
 
     def close(self) -> None:
         """Let go of the connection."""

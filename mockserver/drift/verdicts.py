@@ -246,7 +246,7 @@ _MADE_OF: Final = "0123456789abcdefABCDEF:.-T"
 
 
 def _common(one: str, other: str) -> tuple[str, str]:
-    """Return what two texts begin with and what they end with, but for what ids and times are made of at the seams."""
+    """Return what two texts begin and end with, but for what ids and times are made of at the seams."""
     length = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
     start = one[:length].rstrip(_MADE_OF)
     rest, others = one[len(start) :], other[len(start) :]

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = (
     "README.md",
     "docs/admin.md",
+    "docs/drift.md",
     "docs/limits.md",
     "docs/lint.md",
     "docs/scenarios.md",

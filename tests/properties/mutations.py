@@ -25,7 +25,7 @@ Change = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class Mutation:
-    """One change: `kind` what sort, `rule` whose assertion it is ("" for none), `is_of_requests` whether clients' requests meet it."""
+    """One change: `rule` is whose assertion it is, "" for none; `is_of_requests` whether requests can show it."""
 
     kind: str
     at: Path

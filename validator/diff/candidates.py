@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from validator.contract.capabilities import find_row, key_texts
+from validator.contract.capabilities import find_row
 from validator.contract.expressions import MISSING, Json, to_text
 from validator.contract.model import BodySchema, Capabilities
 from validator.diff.documents import Edit, edits, text_of
@@ -124,12 +124,12 @@ class Ground:
         named = edit.new_at[-1] if edit.new_at else ""
         out: list[tuple[Place, Json]] = []
         if edit.is_entry:
-            value = edit.before if edit.after is MISSING else edit.after
+            came: Json = edit.before if edit.after is MISSING else edit.after
             word = next((step for step in reversed(edit.old_at) if isinstance(step, str)), "")
-            if word in ("required", *_DEPENDENT) and isinstance(value, str):
-                out.append(((*place, value), MISSING))
-                out.append(((*place, value), self.values.plain((*place, value))))
-            out.append((place, value))
+            if word in ("required", *_DEPENDENT) and isinstance(came, str):
+                out.append(((*place, came), MISSING))
+                out.append(((*place, came), self.values.plain((*place, came))))
+            out.append((place, came))
         elif named in ("const", "default"):
             out += [(place, value) for value in (edit.before, edit.after) if value is not MISSING]
         for site in nodes:

@@ -5,6 +5,7 @@ Every place where the files differ is told here unless a request has proved it: 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -253,7 +254,7 @@ def _part(value: Json, word: str) -> str:
 def _member(steps: Sequence[str]) -> str:
     """Return the member that a path through a schema is about, the way people write it."""
     out: list[str] = []
-    for word, name in zip(steps, steps[1:], strict=False):
+    for word, name in itertools.pairwise(steps):
         if word == "properties":
             out.append(name)
         elif word == "items" and out:

@@ -6,7 +6,7 @@ propose the examples, and so do requests that are drawn; neither decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from validator.contract.trees import Path, inline
 from validator.diff import requests
 from validator.diff.candidates import Ground, minimal
 from validator.diff.changes import changes, sentence
-from validator.diff.documents import Edit, edits, same, text_of
+from validator.diff.documents import Edit, same, text_of
 from validator.diff.model import Comparison, Difference, Found, Group, Place
 from validator.diff.seeds import Seeds
 from validator.diff.shrink import shrink
@@ -483,7 +483,7 @@ class _Work:
                 shown = self._ask(pair, body)
                 if shown is None or self._is_known(shown.group, shown.rules):
                     continue
-                self._report(pair, body, shown, "a request that was drawn", (), "generation")
+                self._report(pair, body, shown, "a request that was drawn", (), "drawing")
 
     # --- whole requests, and what needs more than one
 

@@ -22,7 +22,7 @@ GROUPS: Final[Mapping[Group, str]] = {
     "warning": "taken by both, with other warnings",
 }
 
-Found = Literal["subtraction", "generation", "request"]
+Found = Literal["subtraction", "drawing", "request"]
 """How a difference was come upon: from a place where the schemas differ, from a request that was drawn, or
 from a request that asks for it by itself, such as one without a credential."""
 

@@ -104,7 +104,7 @@ class Seeds:
         return self._violating[key]
 
     def drawn(self, operation: Operation, count: int) -> list[Json]:
-        """Return so many bodies that an operation takes, the same ones every time; fewer where some cannot be made."""
+        """Return so many bodies that an operation takes, the same every time; fewer where some cannot be made."""
         out = []
         for at in range(count):
             chooser = Drawn(f"{self.seed} {operation.id} {at}")

@@ -124,7 +124,7 @@ def _replaced(value: Any, path: Path, by: Any) -> Any:
     if not path:
         return by
     first, *rest = path
-    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
     if not rest and by is _GONE:
         del copy[first]
     else:
