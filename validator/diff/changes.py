@@ -105,7 +105,9 @@ def _is_proved(edit: Edit, proved: set[tuple[str, str]]) -> bool:
 def _is_silent(edit: Edit, old: Contract, new: Contract) -> bool:
     """Tell whether a place belongs to rules that are off in both files."""
     found = []
-    for contract, at in ((old, edit.old_at), (new, edit.new_at)):
+    for contract, at, value in ((old, edit.old_at, edit.before), (new, edit.new_at, edit.after)):
+        if value is MISSING and not edit.is_entry:
+            continue
         pointer = format_pointer(at) + "/"
         holders = [
             rule

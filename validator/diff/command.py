@@ -39,8 +39,8 @@ FailOn = Literal["breaking", "any", "none"]
         ("--examples 2000 --seed 7 old.yaml new.yaml", "draw more requests, and others"),
     ),
     ending=(
-        "Exit code: 0 when nothing is found that --fail-on counts, 1 when something is, 2 when a spec cannot be read. "
-        "A version kept by git: git show REV:specs/x.yaml > old.yaml."
+        "Exit code: 0 when nothing is found that --fail-on counts, 1 when something is, 2 when a spec cannot be "
+        "read. A version kept by git: git show REV:specs/x.yaml > old.yaml."
     ),
 )
 @click.argument("old", metavar="OLD")

@@ -382,6 +382,9 @@ class _Work:
             old="" if edit.before is MISSING and not edit.is_entry else _origin(origins[0], edit.old_at),
             new="" if edit.after is MISSING and not edit.is_entry else _origin(origins[1], edit.new_at),
         )
+        if self._is_shown(pair, place):
+            # The same schema is referred to from several members: one of them is enough.
+            return
         seeds = [body for rule in rules for body in self.seeds.violating(pair.old, pair.new, rule)]
         self._bodies(pair, ground.bodies(edit, seeds), sentence(edit), (place,), wanted=rules)
 
@@ -428,6 +431,14 @@ class _Work:
             if not seen and not self._is_known(group, shown.rules):
                 self._report(pair, body, shown, why, places, found)
         return bool(seen or second)
+
+    def _is_shown(self, pair: _Pair, place: Place) -> bool:
+        """Tell whether a place of the files was shown to let requests of this operation in, or out."""
+        return any(
+            place in one.places and one.group in ("breaking", "widening")
+            for one in self.found.values()
+            if pair.old.id in (one.operation, *one.also)
+        )
 
     def _is_known(self, group: Group, rules: tuple[str, ...]) -> bool:
         return any(one.group == group and set(one.rules) & set(rules) for one in self.found.values())
