@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -329,6 +330,23 @@ def test_json_holds_a_body_that_can_be_sent(files: tuple[str, str]) -> None:
     operation = one["operations"][0]
     assert "accepted" == expect(contract("toy"), request, operation=operation).verdict
     assert one["places"] and one["rules"] and one["new"]["message"]
+
+
+def test_every_member_of_the_json_is_on_the_page(files: tuple[str, str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "drift.md").read_text()
+    described = set(re.findall(r"`(\w+)`", page.partition("## A spec and its provider")[0]))
+
+    shown = json.loads(run(*files, "--format", "json", "--examples", "0").output)
+    more = json.loads(
+        run("kling", "--variant", "kling.jwt-only", "--format", "json", "--examples", "0").output
+    )
+
+    for one in (shown, more):
+        objects = [one, one["old"], *one["differences"], *one["changes"]]
+        objects += [
+            each[side] for each in one["differences"] for side in ("old", "new", "request") if side in each
+        ]
+        assert set() == {name for each in objects for name in each} - described
 
 
 def test_markdown_is_a_comment_on_a_change(files: tuple[str, str]) -> None:
