@@ -19,6 +19,7 @@ from mockserver.drift.run import Outcome, run
 from mockserver.drift.verdicts import VERDICTS, Received
 from tests.providers import contract
 from validator.contract.model import Credential
+from validator.contract.templates import SURENESS
 from validator.diff.seeds import each_way
 from validator.printing import painter
 
@@ -77,7 +78,7 @@ def as_expected(plan: Plan) -> Answer:
 
 def test_what_makes_no_task_is_asked_first_and_the_surest_rules_before_the_others(plan: Plan) -> None:
     creates = [one.is_create for one in plan.probes]
-    sureness = ["documented captured reported assumed".split().index(one.evidence) for one in plan.probes]
+    sureness = [SURENESS.index(one.evidence) for one in plan.probes]
 
     assert sorted(creates) == creates
     assert sorted(sureness[creates.index(True) :]) == sureness[creates.index(True) :]
