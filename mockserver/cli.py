@@ -27,6 +27,7 @@ EXIT_BROKEN: Final = 2
 _TERMINAL_COMMANDS: Final = ("status", "tail", "forward")
 _OWN_COMMANDS: Final = ("proxy", "scenarios", "rehearse")
 _VALIDATOR_COMMANDS: Final = ("lint", "rules", "explain", "evidence", "spec")
+_COMPARING_COMMANDS: Final = ("diff", "drift")
 
 
 class LazyGroup(click.Group):
@@ -34,7 +35,14 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order a user meets them."""
-        return ["serve", *_TERMINAL_COMMANDS, *_OWN_COMMANDS, *_VALIDATOR_COMMANDS, "completion"]
+        return [
+            "serve",
+            *_TERMINAL_COMMANDS,
+            *_OWN_COMMANDS,
+            *_VALIDATOR_COMMANDS,
+            *_COMPARING_COMMANDS,
+            "completion",
+        ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
@@ -51,6 +59,14 @@ class LazyGroup(click.Group):
             from mockserver.proxy.command import proxy
 
             return proxy
+        if cmd_name == "diff":
+            from validator.diff.command import diff
+
+            return diff
+        if cmd_name == "drift":
+            from mockserver.drift.command import drift
+
+            return drift
         if cmd_name == "scenarios":
             from mockserver.atlas import scenarios
 
@@ -92,6 +108,8 @@ def main() -> None:
     understudy rehearse -- COMMAND       your client in every failure, and what it did
     understudy lint request.json ...     what is wrong with a request, before it is sent
     understudy explain RULE              one rule: what it says, where that is written, examples
+    understudy diff OLD NEW              which requests tell two specs apart
+    understudy drift --to URL            a provider asked what costs nothing, compared with its spec
     """
 
 

@@ -57,6 +57,10 @@ LEVELS = {
         validator.strategies.demands validator.strategies.flaws validator.strategies.patterns
         validator.strategies.pictures validator.strategies.plans validator.strategies.texts
         validator.strategies.values
+        validator.diff validator.diff.candidates validator.diff.changes validator.diff.command
+        validator.diff.compare validator.diff.documents validator.diff.model validator.diff.rendering
+        validator.diff.requests validator.diff.seeds validator.diff.shrink validator.diff.sites
+        validator.expected
         """,
     3: """
         mockserver mockserver.clock mockserver.deliveries mockserver.environment mockserver.har
@@ -87,6 +91,8 @@ LEVELS = {
         mockserver.rehearsal mockserver.rehearsal.acts mockserver.rehearsal.orders mockserver.rehearsal.program
         mockserver.rehearsal.reports mockserver.rehearsal.run mockserver.rehearsal.staging
         mockserver.rehearsal.verdict mockserver.rehearse
+        mockserver.drift mockserver.drift.command mockserver.drift.keys mockserver.drift.probes
+        mockserver.drift.rendering mockserver.drift.run mockserver.drift.sender mockserver.drift.verdicts
         """,
 }
 LEVEL_OF = {module: level for level, text in LEVELS.items() for module in text.split()}
@@ -98,10 +104,12 @@ DOORS = {
     "aiohttp": "validator.preflight.aiohttp",
     "av": "mockserver.artifacts",
     # The command line is one thing in two packages, and speaks to a running server with the standard library alone.
-    "click": """mockserver.atlas mockserver.cli mockserver.proxy.command mockserver.rehearse mockserver.terminal
-        validator.__main__ validator.cli validator.options""",
-    # Callbacks go out, and what a proxy lets pass; the others are parts for the client's own library.
-    "httpx": """mockserver.callbacks mockserver.proxy.upstream mockserver.transport
+    "click": """mockserver.atlas mockserver.cli mockserver.drift.command mockserver.proxy.command
+        mockserver.rehearse mockserver.terminal validator.__main__ validator.cli validator.diff.command
+        validator.options""",
+    # Callbacks go out, what a proxy lets pass, and questions to a provider; the others are parts for the client's
+    # own library.
+    "httpx": """mockserver.callbacks mockserver.drift.sender mockserver.proxy.upstream mockserver.transport
         validator.preflight.httpx""",
     "hypothesis": "mockserver.trial.stateful validator.strategies.asking",
     "jsonschema": "validator.contract.reference",

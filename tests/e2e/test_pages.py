@@ -18,6 +18,7 @@ PAGES = (
     "README.md",
     "docs/admin.md",
     "docs/ci.md",
+    "docs/drift.md",
     "docs/limits.md",
     "docs/lint.md",
     "docs/preflight.md",
