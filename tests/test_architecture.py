@@ -406,8 +406,9 @@ def provider_words(source: Source, known: Words | None = None) -> Iterator[str]:
             yield f"{where}:{token.start[0]}: says {word}"
     for line, text in source.literals:
         flat = " ".join(text.split()).lower()
+        # A look that is quick, before the one that is right: most literals hold nothing of the kind.
         for path in known.paths:
-            if re.search(rf"(?<![\w-]){re.escape(path)}(?![\w-])", text):
+            if path in text and re.search(rf"(?<![\w-]){re.escape(path)}(?![\w-])", text):
                 yield f"{where}:{line}: has the path {path}"
         for sentence in known.sentences:
             if sentence in flat:
@@ -538,7 +539,7 @@ def test_the_words_of_the_specs_are_known() -> None:
 def test_no_exception_is_left_over(word: str) -> None:
     strict = replace(words(), tokens=frozenset({word}), plain=frozenset({word}))
 
-    assert [fault for source in sources() for fault in provider_words(source, strict)]
+    assert any(word in source.text and any(provider_words(source, strict)) for source in sources())
 
 
 OFFENCES = {

@@ -38,7 +38,7 @@ BOMBS = {
     "deep-mappings": "{a: " * 20_000 + "}" * 20_000,
     "deep-block": "\n".join(" " * depth + "a:" for depth in range(3_000)),
     "deep-list": "- " * 20_000 + "x",
-    "many-values": "[" + "1, " * 1_200_000 + "1]",
+    "many-values": "[" + "1, " * 300_000 + "1]",
     "huge-number": "a: " + "9" * 10_000,
     "python-object": "a: !!python/object/apply:os.system [id]",
     "python-new": "a: !!python/object/new:subprocess.Popen [[id]]",

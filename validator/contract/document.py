@@ -120,8 +120,10 @@ _MAYBE_CORE: Final = frozenset("~ntfNTF-+.0123456789")
 """First characters of a plain scalar that may be something else than text."""
 
 _PLAIN: Final = "!plain"
-MOST_NODES: Final = 1_000_000
-"""Values of a document, aliases counted each time: a few lines of aliases can stand for billions."""
+MOST_NODES: Final = 250_000
+"""Values of a document, aliases counted each time: a few lines of aliases can stand for billions.
+
+The largest spec of the library has some four thousand; reading so many takes two seconds."""
 
 MOST_LEVELS: Final = 200
 """Levels of nesting in a document; libyaml builds nodes by recursion in C, and takes the process with it."""
