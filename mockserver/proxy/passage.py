@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any, Final
@@ -58,7 +58,10 @@ log: Final = logging.getLogger("understudy")
 
 @dataclass(slots=True, kw_only=True)
 class Passing:
-    """A request that may be passed on; `price` in units, None where unknown; `key` tells equal submits."""
+    """A request that may be passed on; `price` in units, None where unknown; `key` tells equal submits.
+
+    `is_given` says that its client has the whole answer.
+    """
 
     visit: Visit
     call: Call | None
@@ -66,6 +69,7 @@ class Passing:
     makes_task: bool = False
     price: float | None = None
     key: bytes = b""
+    is_given: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -388,15 +392,14 @@ class Passage(Pipeline):
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         try:
-            if not await _stays(receive, flight):
-                return
-            await self._land(passing, trip, send, cut)
+            if await _stays(receive, flight):
+                await self._land(passing, trip, receive, send, cut)
         finally:
             self._trips.pop(flight, None)
             if trip.rest is not None:
                 await trip.rest.close()
 
-    async def _land(self, passing: Passing, trip: _Trip, send: Send, cut: Any) -> None:
+    async def _land(self, passing: Passing, trip: _Trip, receive: Receive, send: Send, cut: Any) -> None:
         """Give the client who asked what came back."""
         visit, flight = passing.visit, trip.flight
         if flight.kept is None:
@@ -414,9 +417,7 @@ class Passage(Pipeline):
         if trip.rest is None:
             return
         try:
-            async for chunk in trip.rest.chunks():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            await self._accompany(_pour(trip.rest, passing, send), passing, receive)
         except UpstreamError:
             _break_off(visit, cut)
 
@@ -526,7 +527,13 @@ class Passage(Pipeline):
 
     async def _pass_stream(self, passing: Passing, receive: Receive, send: Send, cut: Any) -> None:
         """Pass a request on and its answer back as it comes; a client that hangs up ends it."""
-        work = asyncio.create_task(self._stream(passing, send, cut))
+        await self._accompany(self._stream(passing, send, cut), passing, receive)
+
+    async def _accompany(
+        self, giving: Coroutine[Any, Any, None], passing: Passing, receive: Receive
+    ) -> None:
+        """Give a client its answer; one that hangs up ends that."""
+        work = asyncio.create_task(giving)
         gone = asyncio.create_task(_hung_up(receive))
         self._streams.add(work)
         try:
@@ -535,7 +542,10 @@ class Passage(Pipeline):
             self._streams.discard(work)
             gone.cancel()
             if not work.done():
-                work.cancel()
+                # After a whole answer a client is gone in the end, too; what is left to do is for the journal, and
+                # for the connection to the host.
+                if not passing.is_given:
+                    work.cancel()
                 await asyncio.wait((work,))
         if not work.cancelled():
             work.result()
@@ -556,12 +566,7 @@ class Passage(Pipeline):
         try:
             headers = self._annotated(visit, reply.headers)
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-            async for chunk in reply.chunks():
-                tap.take(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                # A host that is faster than the client: what was written is to reach the socket, which then says so.
-                await asyncio.sleep(0)
-            await send({"type": "http.response.body", "body": b""})
+            await _pour(reply, passing, send, tap)
         except UpstreamError as error:
             end = f"it was cut off: {header_text(str(error))[:200]}"
             _break_off(visit, cut)
@@ -569,8 +574,8 @@ class Passage(Pipeline):
             end = "the proxy was stopped" if self._is_stopping else "the client hung up"
             raise
         finally:
-            await reply.close()
             self._arrived(passing, reply.status, reply.headers, tap, end)
+            await reply.close()
 
     async def _give_up(self, passing: Passing, send: Send) -> None:
         """Note a request whose answer nobody waits for any more; a client that still does is told."""
@@ -772,6 +777,18 @@ def _beginning(body: bytes, size_bytes: int) -> Cut:
     kept = Cut(body[: LARGE_BODY // 8])
     kept.size_bytes = size_bytes
     return kept
+
+
+async def _pour(reply: Reply, passing: Passing, send: Send, tap: Tap | None = None) -> None:
+    """Give what is left of an answer as it comes; raises UpstreamError."""
+    async for chunk in reply.chunks():
+        if tap is not None:
+            tap.take(chunk)
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        # A host that is faster than the client: what was written is to reach the socket, which then says so.
+        await asyncio.sleep(0)
+    passing.is_given = True
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _break_off(visit: Visit, cut: Any) -> None:

@@ -44,6 +44,7 @@ class Scripted(Reply):
 
     def __init__(self, status: int, headers: HeaderList, chunks: list[bytes | Exception]) -> None:
         self.status, self.headers, self.script = status, headers, chunks
+        self.is_closed = False
         self._chunks = self._read()
 
     async def _read(self) -> AsyncGenerator[bytes]:
@@ -55,6 +56,10 @@ class Scripted(Reply):
 
     async def close(self) -> None:
         await self._chunks.aclose()
+        # A real connection is let go of in several turns of the loop.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.is_closed = True
 
 
 def said(value: Any = CLIP, status: int = 200, headers: HeaderList = JSON) -> Scripted:
@@ -69,6 +74,7 @@ class Script(Upstream):
         super().__init__("https://api.toy.example", base_path="/api", timeout_s=1)
         self.script = deque(script or [said()])
         self.asked: list[tuple[str, bytes, HeaderList, bytes, bool]] = []
+        self.given: list[Scripted] = []
 
     async def open(
         self, method: str, target: bytes, headers: HeaderList, body: bytes, *, is_paid: bool
@@ -78,7 +84,8 @@ class Script(Upstream):
         one = self.script.popleft() if len(self.script) > 1 else self.script[0]
         if isinstance(one, Exception):
             raise one
-        return Scripted(one.status, one.headers, one.script)
+        self.given.append(Scripted(one.status, one.headers, one.script))
+        return self.given[-1]
 
 
 class Inside(Upstream):
@@ -196,6 +203,56 @@ def test_the_journal_tells_what_passed_without_its_credentials() -> None:
     assert ["x-toy-key", "[redacted]"] in kept["request"]["headers"]
     assert 1 == len(archive)
     assert KEY not in str(kept) + str(archive) + proxy.log.getvalue()
+
+
+def test_a_client_that_leaves_with_its_answer_takes_nothing_from_the_journal() -> None:
+    """A server says `http.disconnect` as soon as the last byte of an answer is handed over."""
+    with Between() as proxy:
+        host = proxy.host
+        assert isinstance(host, Script)
+        proxy.run(_asks_and_leaves(proxy, "GET", "/clip-000000000001"))
+
+        (kept,) = proxy.admin("GET", "/requests")["requests"]
+        assert [True] == [one.is_closed for one in host.given]
+    assert CLIP == kept["response"]["body"]
+
+
+def test_what_is_left_of_a_large_answer_ends_with_its_client() -> None:
+    chunk = bytes(LARGEST_ANSWER)
+    host = Script(Scripted(200, JSON, [orjson.dumps(CLIP), *[chunk] * 1_000]))
+    with Between(host) as proxy:
+        sent = proxy.run(_asks_and_leaves(proxy, "POST", after=3))
+
+        assert [True] == [one.is_closed for one in host.given]
+    assert sent < 20, "nobody reads it"
+
+
+async def _asks_and_leaves(proxy: Between, method: str, below: str = "", *, after: int | None = None) -> int:
+    """Send a request, hang up after so many messages of the answer or the last, and return how many there were."""
+    body = b'{"prompt": "A paper boat"}' if method == "POST" else b""
+    path = f"/toy/api/clips{below}"
+    headers = [(b"host", b"127.0.0.1"), (b"x-toy-key", KEY.encode()), (b"content-type", b"application/json")]
+    headers.append((b"content-length", str(len(body)).encode()))
+    scope = {"type": "http", "http_version": "1.1", "method": method, "scheme": "http", "headers": headers}
+    scope |= {"path": path, "raw_path": path.encode(), "query_string": b"", "server": ("127.0.0.1", 1)}
+    messages: list[Any] = [{"type": "http.request", "body": body}]
+    over, sent = asyncio.Event(), 0
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        await over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        nonlocal sent
+        sent += 1
+        is_last = message["type"] == "http.response.body" and not message.get("more_body")
+        if is_last or sent == after:
+            over.set()
+
+    await proxy.app(scope, receive, send)
+    return sent
 
 
 def test_the_log_says_which_passed_and_which_did_not() -> None:
