@@ -33,9 +33,10 @@ from mockserver.tenants import DEFAULT_TENANT, Backend
 from mockserver.visits import WHOLE, AsgiScope, Headers, Nowhere, Receive, Send, Visit
 from mockserver.wire import Answer, HeaderList, header_text
 from validator.check import Examination, find_operation, judge, protocol_violation
-from validator.keywords import outcome
+from validator.keywords import price_of
 from validator.printing import plural
 from validator.report import Report, Violation
+from validator.request import IDEMPOTENCY, LOST
 from validator.security import Principal, Refused
 
 TARGET: Final = "understudy.target"
@@ -47,10 +48,7 @@ ADMIN_CALLS: Final = frozenset(
 """What of the control plane has a meaning for a proxy, by the first part of the path."""
 
 _FREE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
-_LOST: Final = frozenset((502, 504, *range(520, 531)))
-"""Statuses with which a gateway says that it had no answer, whatever the host behind it did (520 and on: a CDN's)."""
-
-_IDEMPOTENCY: Final = (b"idempotency-key", b"x-idempotency-key")
+_IDEMPOTENCY: Final = tuple(name.encode() for name in IDEMPOTENCY)
 _NO_REPORT: Final = Report(provider="")
 
 log: Final = logging.getLogger("understudy")
@@ -249,10 +247,9 @@ class Passage(Pipeline):
     def _price(visit: Visit, call: Call) -> float | None:
         """Return what the task costs by the prices of the spec, None where it has none for it."""
         examination, body = visit.examination, call.operation.body
-        if body is None or body.capabilities is None or not isinstance(examination.body, dict):
+        if body is None or not isinstance(examination.body, dict):
             return None
-        made = outcome(body, examination.body, examination.pictures, examination.row)
-        return made.cost if made is not None else None
+        return price_of(body, examination.body, examination.pictures, examination.row)
 
     # --- answers of our own -------------------------------------------------------------------------------
 
@@ -475,7 +472,7 @@ class Passage(Pipeline):
         visit, kept = passing.visit, flight.kept
         assert kept is not None
         provider, now = visit.desk.contract.id, visit.tenant.clock.now()
-        if kept.status in _LOST:
+        if kept.status in LOST:
             self._flights.lost(flight, now, f"a gateway answered {kept.status} in its place")
         elif task is None and not 200 <= kept.status < 300:
             self._guards[provider].give_back(passing.price)

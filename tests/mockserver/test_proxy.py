@@ -32,7 +32,8 @@ from tests.mock import KEY, Mock
 from tests.mock import Reply as Answered
 from tests.mockserver.clients import credential, examples
 from tests.pictures import picture
-from tests.providers import LIBRARY, contract
+from tests.providers import LIBRARY, TOY, contract
+from validator.contract import Contract, load
 
 JSON: HeaderList = [(b"content-type", b"application/json")]
 CLIP = {"ok": True, "clip": {"id": "clip-000000000001", "state": "waiting", "made": 1, "changed": "x"}}
@@ -130,6 +131,7 @@ class Between(Mock):
         guard: Guard | None = None,
         recorder: Recorder | None = None,
         window_s: float = 60,
+        contracts: dict[str, Contract] | None = None,
         passes: tuple[str, ...] = (),
         is_annotated: bool = False,
         **settings: Any,
@@ -140,7 +142,7 @@ class Between(Mock):
         self.guard = guard or Guard(is_open=True)
         self.app = self.proxy = Proxy(
             self.settings,
-            {provider: contract(provider)},
+            contracts or {provider: contract(provider)},
             {provider: self.host},
             {provider: self.guard},
             window_s=window_s,
@@ -374,6 +376,18 @@ def test_a_task_of_unknown_price_is_held_back_by_a_budget_alone() -> None:
     assert [True, False, False] == [one.has(None) for one in (open_, narrow, closed)]
     assert [True, True, False] == [one.has(1_000.0) for one in (open_, narrow, closed)]
     assert [True, False, False] == [one.has(1_000.1) for one in (open_, narrow, closed)]
+
+
+def test_a_row_without_a_price_is_of_unknown_price(tmp_path: Path) -> None:
+    silent = tmp_path / "toy.yaml"
+    silent.write_text(TOY.read_text().replace("cost: [{base: 1}, ", "cost: ["))
+    loaded = {"toy": load(silent)}
+    with Between(guard=Guard(is_open=True, budget=1_000), contracts=loaded) as proxy:
+        unknown, known = proxy.create(), proxy.create(sound="on")
+
+        assert ("budget", None) == (word(unknown), word(known))
+        assert "an amount that the spec does not know" in str(proxy.admin("GET", "/requests?limit=2"))
+        assert (2.5, 0) == (proxy.guard.spent, proxy.guard.unknown)
 
 
 def test_the_summary_says_what_its_numbers_leave_out() -> None:
