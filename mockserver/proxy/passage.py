@@ -141,6 +141,10 @@ class Passage(Pipeline):
 
     # --- who asks, and where ------------------------------------------------------------------------------
 
+    def is_odd(self, scope: AsgiScope) -> bool:
+        """Tell whether a request is for nobody here, whatever its path is."""
+        return self._odd(scope, Headers(scope["headers"])) is not None
+
     def _odd(self, scope: AsgiScope, headers: Headers) -> Nowhere | None:
         """Refuse what is meant for a proxy of the other kind, and names of this server that are not its own."""
         tenant = self._backend.tenant(DEFAULT_TENANT)
