@@ -405,7 +405,10 @@ class Passage(Pipeline):
         visit, flight = passing.visit, trip.flight
         if flight.kept is None:
             error = trip.error or UpstreamError("the request was given up", is_sent=True, is_late=False)
-            answer = self._unreached(visit, error, has_repeat=bool(passing.key))
+            if trip.error is None and self._is_stopping:
+                answer = self._stopped(visit, "; the task may have been made: look into the list first")
+            else:
+                answer = self._unreached(visit, error, has_repeat=bool(passing.key))
             await self._give(visit, answer, send)
             self._record(visit, answer, passing.started)
             return
@@ -581,15 +584,21 @@ class Passage(Pipeline):
     async def _give_up(self, passing: Passing, send: Send) -> None:
         """Note a request whose answer nobody waits for any more; a client that still does is told."""
         visit = passing.visit
-        self.totals[visit.desk.contract.id].unreached += 1
-        answer = Answer(0, [], b"")
-        visit.note = "passed on; the client hung up"
         if self._is_stopping:
-            visit.note = ""
-            detail = "the proxy was stopped before the provider's host answered"
-            answer = self._own(visit, 503, "stopped", "The proxy stops", detail)
+            answer = self._stopped(visit)
             await self._give(visit, answer, send)
+        else:
+            self.totals[visit.desk.contract.id].unreached += 1
+            answer = Answer(0, [], b"")
+            visit.note = "passed on; the client hung up"
         self._record(visit, answer, passing.started)
+
+    def _stopped(self, visit: Visit, more: str = "") -> Answer:
+        """Say that we go before the answer is there."""
+        self.totals[visit.desk.contract.id].unreached += 1
+        visit.note = "passed on; the proxy was stopped"
+        detail = f"the proxy was stopped before the provider's host answered{more}"
+        return self._own(visit, 503, "stopped", "The proxy stops", detail)
 
     async def _open(self, passing: Passing) -> Reply:
         """Send the request as it came, to the one host of its provider."""
@@ -706,6 +715,8 @@ class Passage(Pipeline):
         if course.price is not None:
             charged = course.maker.charge.amount(course.price, course.outcome)
             self._guards[course.provider].refund(course.price - charged)
+            # Once: whatever a later answer says, this is what it may have cost.
+            course.price = None
         self._flights.ended_badly((account, course.task))
 
     # --- the end ------------------------------------------------------------------------------------------

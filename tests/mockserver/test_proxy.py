@@ -226,11 +226,45 @@ def test_what_is_left_of_a_large_answer_ends_with_its_client() -> None:
         sent = proxy.run(_asks_and_leaves(proxy, "POST", after=3))
 
         assert [True] == [one.is_closed for one in host.given]
-    assert sent < 20, "nobody reads it"
+    assert len(sent) < 20, "nobody reads it"
 
 
-async def _asks_and_leaves(proxy: Between, method: str, below: str = "", *, after: int | None = None) -> int:
-    """Send a request, hang up after so many messages of the answer or the last, and return how many there were."""
+class Silent(Script):
+    """A host that takes a request and says nothing."""
+
+    async def open(
+        self, method: str, target: bytes, headers: HeaderList, body: bytes, *, is_paid: bool
+    ) -> Reply:
+        await super().open(method, target, headers, body, is_paid=is_paid)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def test_a_submit_that_outlasts_the_proxy_is_told_that_it_stops() -> None:
+    host = Silent()
+    with Between(host) as proxy:
+
+        async def stops() -> list[Any]:
+            asking = asyncio.create_task(_asks_and_leaves(proxy, "POST"))
+            while not host.asked:
+                await asyncio.sleep(0)
+            proxy.proxy.let_go()
+            await proxy.proxy._pipeline.close(0.1)
+            return await asking
+
+        start, body = proxy.run(stops())
+        (kept,) = proxy.admin("GET", "/requests")["requests"]
+
+    assert (503, b"stopped") == (start["status"], dict(start["headers"])[b"x-mock-proxy"])
+    assert "the task may have been made" in orjson.loads(body["body"])["detail"]
+    assert 503 == kept["response"]["status"]
+    assert proxy.guard.spent > 0, "it may be charged"
+
+
+async def _asks_and_leaves(
+    proxy: Between, method: str, below: str = "", *, after: int | None = None
+) -> list[Any]:
+    """Send a request, hang up after so many messages of the answer or the last, and return all that came."""
     body = b'{"prompt": "A paper boat"}' if method == "POST" else b""
     path = f"/toy/api/clips{below}"
     headers = [(b"host", b"127.0.0.1"), (b"x-toy-key", KEY.encode()), (b"content-type", b"application/json")]
@@ -238,7 +272,7 @@ async def _asks_and_leaves(proxy: Between, method: str, below: str = "", *, afte
     scope = {"type": "http", "http_version": "1.1", "method": method, "scheme": "http", "headers": headers}
     scope |= {"path": path, "raw_path": path.encode(), "query_string": b"", "server": ("127.0.0.1", 1)}
     messages: list[Any] = [{"type": "http.request", "body": body}]
-    over, sent = asyncio.Event(), 0
+    over, sent = asyncio.Event(), list[Any]()
 
     async def receive() -> Any:
         if messages:
@@ -247,10 +281,9 @@ async def _asks_and_leaves(proxy: Between, method: str, below: str = "", *, afte
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
-        nonlocal sent
-        sent += 1
+        sent.append(message)
         is_last = message["type"] == "http.response.body" and not message.get("more_body")
-        if is_last or sent == after:
+        if is_last or len(sent) == after:
             over.set()
 
     await proxy.app(scope, receive, send)
@@ -474,13 +507,13 @@ def test_absent_members_do_not_tell_two_wishes_apart_and_values_do() -> None:
 
 def test_a_task_that_failed_can_be_tried_again_and_is_given_back() -> None:
     with Between(
-        Script(said(), clip("working"), clip("broken", why="Loud"), clip("broken"), said())
+        Script(said(), clip("working"), clip("broken", why="Loud"), clip("working"), clip("broken"), said())
     ) as proxy:
         proxy.create()
         spent = proxy.guard.spent
         proxy.read("clip-000000000001")
         held = proxy.create()
-        for _ in range(2):
+        for _ in range(3):
             proxy.read("clip-000000000001")
         given_back = proxy.guard.spent
         again = proxy.create()
