@@ -533,9 +533,7 @@ class Passage(Pipeline):
         """Pass a request on and its answer back as it comes; a client that hangs up ends it."""
         await self._accompany(self._stream(passing, send, cut), passing, receive)
 
-    async def _accompany(
-        self, giving: Coroutine[Any, Any, None], passing: Passing, receive: Receive
-    ) -> None:
+    async def _accompany(self, giving: Coroutine[Any, Any, None], passing: Passing, receive: Receive) -> None:
         """Give a client its answer; one that hangs up ends that."""
         work = asyncio.create_task(giving)
         gone = asyncio.create_task(_hung_up(receive))

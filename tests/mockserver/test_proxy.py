@@ -232,10 +232,14 @@ def test_what_is_left_of_a_large_answer_ends_with_its_client() -> None:
 class Silent(Script):
     """A host that takes a request and says nothing."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_it = asyncio.Event()
+
     async def open(
         self, method: str, target: bytes, headers: HeaderList, body: bytes, *, is_paid: bool
     ) -> Reply:
-        await super().open(method, target, headers, body, is_paid=is_paid)
+        self.has_it.set()
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -246,8 +250,7 @@ def test_a_submit_that_outlasts_the_proxy_is_told_that_it_stops() -> None:
 
         async def stops() -> list[Any]:
             asking = asyncio.create_task(_asks_and_leaves(proxy, "POST"))
-            while not host.asked:
-                await asyncio.sleep(0)
+            await host.has_it.wait()
             proxy.proxy.let_go()
             await proxy.proxy._pipeline.close(0.1)
             return await asking
