@@ -620,6 +620,26 @@ def test_an_answer_that_is_not_as_the_contract_says_is_told_with_the_place() -> 
     assert [] == findings(CLIP)
 
 
+@pytest.mark.parametrize(
+    ("operation", "status", "sure"),
+    [
+        ("createText2Video", 200, "captured"),
+        ("listText2Video", 200, "documented"),
+        ("getText2Video", 200, "assumed"),
+        ("createText2Video", 418, "assumed"),
+    ],
+)
+def test_a_finding_about_an_answer_is_as_sure_as_what_it_rests_on(
+    operation: str, status: int, sure: str
+) -> None:
+    kling = contract("kling")
+
+    (found,), _ = Judge(kling).findings(kling.operations[operation], status, JSON, b"[]")
+
+    assert sure == found.evidence
+    assert bool(found.source) is (status == 200)
+
+
 def test_a_refusal_may_have_any_form_that_is_known_for_its_status() -> None:
     assert [] == findings({"ok": False, "code": "lost", "message": "No clip", "request": "r"}, 404)
     problem: HeaderList = [(b"content-type", b"application/problem+json")]
