@@ -748,15 +748,17 @@ class Pipeline:
                 operation=report.operation or "",
                 task=task.id if task is not None else "",
                 rules=tuple(one.rule for one in report.violations),
-                note=visit.note or _met(visit.lot),
+                note=_note(visit),
             )
 
 
-def _met(lot: Lot | None) -> str:
-    """Say which scenarios a request met, by name: who reads a line is to know that a failure was asked for."""
+def _note(visit: Visit) -> str:
+    """Say what was noted, and which scenarios a request met: who reads a line is to know what was asked for."""
+    lot = visit.lot
     if lot is None or not lot.met:
-        return ""
-    return "met " + ", ".join(one.scenario.name for one in lot.met)
+        return visit.note
+    met = "met " + ", ".join(one.scenario.name for one in lot.met)
+    return f"{visit.note}; {met}" if visit.note else met
 
 
 def _size(pairs: HeaderList) -> int:

@@ -256,6 +256,22 @@ def outcome(
     return known
 
 
+def price_of(
+    schema: BodySchema, body: Mapping[str, Json], pictures: Mapping[str, ImageInfo], row: Row | None
+) -> float | None:
+    """Return what a body costs in the provider's units, None where the contract does not say.
+
+    A row without a price that counts gives an outcome of 0, and that is not the same as costing nothing.
+    """
+    made = outcome(schema, body, pictures, row)
+    if made is None or row is None or schema.capabilities is None:
+        return None
+    features = schema.capabilities.features
+    if any(all(features[name].uses(body) for name in price.features) for price in row.prices):
+        return made.cost
+    return None
+
+
 def _member(schema: BodySchema, body: Mapping[str, Json], pointer: str) -> Json:
     """Return a member of a body, or its default."""
     value = find_member(body, pointer)

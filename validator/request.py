@@ -15,6 +15,15 @@ from validator.contract.expressions import Json
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
+LOST: Final = frozenset((502, 504, *range(520, 531)))
+"""Statuses of something on the way that had no answer: what the host behind it did with the request is not known.
+
+Source: RFC 9110, 15.6.3 and 15.6.5; 520 and on are those of a widely used CDN.
+"""
+
+IDEMPOTENCY: Final = ("idempotency-key", "x-idempotency-key")
+"""Headers with which a client names one wish, so that a repeated request can be told from a second one."""
+
 _LONGEST_SEARCHED: Final = 20_000_000
 """Bytes of a body that is read a second time, for names given twice."""
 

@@ -6,7 +6,7 @@ What it cannot look at, it says.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from mockserver.wire import HeaderList
 from validator.contract.engine import compile_engine
 from validator.contract.expressions import Json, format_pointer
 from validator.contract.model import BodyTemplate, Contract, Operation
+from validator.contract.templates import weakest
 from validator.report import Violation, abbreviate
 
 LARGEST: Final = 1024 * 1024
@@ -113,19 +114,22 @@ class Judge:
         if known is None:
             statuses = sorted({operation.response.status, *self._refusals})
             allowed = ", ".join(str(one) for one in statuses)
-            return [self._finding("status", f"status {status}", allowed, "the status is not one of its")], ""
+            # That there are no others is written nowhere.
+            return [
+                self._finding("status", f"status {status}", allowed, "the status is not one of its", ())
+            ], ""
         media_type = _media_type(headers)
         contents = [one for one in known if one.media_type == media_type]
         if not contents:
             allowed = " or ".join(sorted({one.media_type for one in known}))
             found = media_type or "no content-type"
-            return [self._finding("media-type", found, allowed, "the body is of another type")], ""
+            return [self._finding("media-type", found, allowed, "the body is of another type", known)], ""
         if "json" not in media_type:
             return [], f"the answer's body is {media_type}"
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
-            return [self._finding("body", "what is no JSON", "JSON", "the body cannot be read")], ""
+            return [self._finding("body", "what is no JSON", "JSON", "the body cannot be read", contents)], ""
         state = self._state_finding(operation, value) if status == operation.response.status else None
         if state is not None:
             return [state], ""
@@ -167,6 +171,7 @@ class Judge:
             f"{abbreviate(named[1])} at {pointer}",
             ", ".join(known),
             "it names a state that is not known",
+            operation.response.contents,
         )
 
     def _schema_findings(self, content: BodyTemplate, value: Json) -> list[Violation]:
@@ -181,20 +186,23 @@ class Judge:
         found = []
         for error in engine.iter_errors(value):
             pointer = format_pointer(list(error.instance_path)) or "the whole"
-            found.append(
-                self._finding("body", f"{error.message} at {pointer}", "", "the body is not as described")
-            )
+            told = f"{error.message} at {pointer}"
+            found.append(self._finding("body", told, "", "the body is not as described", (content,)))
             if len(found) == MOST_FINDINGS:
                 break
         return found
 
-    def _finding(self, name: str, found: str, allowed: str, sentence: str) -> Violation:
+    def _finding(
+        self, name: str, found: str, allowed: str, sentence: str, contents: Sequence[BodyTemplate]
+    ) -> Violation:
+        """Return a finding that is as sure as the least sure of the bodies it rests on."""
+        seen = [one for content in contents for one in content.evidence.values()]
         return Violation(
             rule=f"{self._contract.id}.{_AREA}.{name}",
             kind="invalid",
             effect="warn",
-            evidence="documented",
-            source="",
+            evidence=weakest(seen) if seen else "assumed",
+            source=contents[0].source if contents else "",
             message=f"the provider's answer: {sentence}",
             found=found,
             allowed=allowed,

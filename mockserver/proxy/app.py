@@ -68,8 +68,11 @@ class Proxy(App):
 
     def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request; of the control plane what has a meaning here."""
-        if scope["type"] == "http" and (call := admin_call(scope["path"])) and call not in ADMIN_CALLS:
-            return self._pipeline(scope, receive, send)
+        if scope["type"] == "http":
+            call = admin_call(scope["path"])
+            is_foreign = scope["path"] == "/" and self._pipeline.is_odd(scope)
+            if is_foreign or (call and call not in ADMIN_CALLS):
+                return self._pipeline(scope, receive, send)
         return super().__call__(scope, receive, send)
 
     def start(self) -> None:

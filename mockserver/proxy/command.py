@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from os import SEEK_END
@@ -28,6 +29,13 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     from validator.contract import provider_names
 
     return [name for name in provider_names() if name.startswith(incomplete)]
+
+
+def _a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    """Refuse what no range keeps out."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number of seconds")
+    return value
 
 
 @click.command(
@@ -81,6 +89,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     default=WINDOW_S,
     show_default=True,
     type=click.FloatRange(0, 86_400),
+    callback=_a_number,
     metavar="SECONDS",
     help="Hold back a submit that equals one of the last SECONDS; 0 passes all.",
 )
@@ -105,6 +114,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     default=300.0,
     show_default=True,
     type=click.FloatRange(0.1, 3_600),
+    callback=_a_number,
     metavar="SECONDS",
     help="Wait so long for the host to say something.",
 )
@@ -179,7 +189,7 @@ def proxy(
         contracts, urls = _contracts(targets, upstream, spec, effects, variants)
         settings = Settings(max_body_bytes=max_body, **plain)
         settings.check()
-        hosts = _upstreams(contracts, urls, timeout_s, through)
+        hosts = _upstreams(contracts, urls, "--to" if upstream is None else "--upstream", timeout_s, through)
         guards = _guards(contracts, hosts, allow_spend=allow_spend, budgets=budgets)
         recorder = _recorder(record)
         run_proxy(
@@ -252,14 +262,20 @@ def _contracts(
 
 
 def _upstreams(
-    contracts: Mapping[str, Any], urls: Mapping[str, str | None], timeout_s: float, through: str | None
+    contracts: Mapping[str, Any],
+    urls: Mapping[str, str | None],
+    option: str,
+    timeout_s: float,
+    through: str | None,
 ) -> dict[str, Any]:
     from mockserver.proxy.upstream import Upstream
 
     out = {}
     for name, contract in contracts.items():
         url = urls[name] or contract.document.root["servers"][0]["url"]
-        out[name] = Upstream(url, base_path=contract.base_path, timeout_s=timeout_s, through=through)
+        out[name] = Upstream(
+            url, option=option, base_path=contract.base_path, timeout_s=timeout_s, through=through
+        )
     return out
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any, Final
@@ -33,9 +33,10 @@ from mockserver.tenants import DEFAULT_TENANT, Backend
 from mockserver.visits import WHOLE, AsgiScope, Headers, Nowhere, Receive, Send, Visit
 from mockserver.wire import Answer, HeaderList, header_text
 from validator.check import Examination, find_operation, judge, protocol_violation
-from validator.keywords import outcome
+from validator.keywords import price_of
 from validator.printing import plural
 from validator.report import Report, Violation
+from validator.request import IDEMPOTENCY, LOST
 from validator.security import Principal, Refused
 
 TARGET: Final = "understudy.target"
@@ -47,10 +48,7 @@ ADMIN_CALLS: Final = frozenset(
 """What of the control plane has a meaning for a proxy, by the first part of the path."""
 
 _FREE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
-_LOST: Final = frozenset((502, 504, *range(520, 531)))
-"""Statuses with which a gateway says that it had no answer, whatever the host behind it did (520 and on: a CDN's)."""
-
-_IDEMPOTENCY: Final = (b"idempotency-key", b"x-idempotency-key")
+_IDEMPOTENCY: Final = tuple(name.encode() for name in IDEMPOTENCY)
 _NO_REPORT: Final = Report(provider="")
 
 log: Final = logging.getLogger("understudy")
@@ -58,7 +56,10 @@ log: Final = logging.getLogger("understudy")
 
 @dataclass(slots=True, kw_only=True)
 class Passing:
-    """A request that may be passed on; `price` in units, None where unknown; `key` tells equal submits."""
+    """A request that may be passed on; `price` in units, None where unknown; `key` tells equal submits.
+
+    `is_given` says that its client has the whole answer.
+    """
 
     visit: Visit
     call: Call | None
@@ -66,6 +67,7 @@ class Passing:
     makes_task: bool = False
     price: float | None = None
     key: bytes = b""
+    is_given: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +140,10 @@ class Passage(Pipeline):
             await self._pass_stream(decided, receive, send, cut)
 
     # --- who asks, and where ------------------------------------------------------------------------------
+
+    def is_odd(self, scope: AsgiScope) -> bool:
+        """Tell whether a request is for nobody here, whatever its path is."""
+        return self._odd(scope, Headers(scope["headers"])) is not None
 
     def _odd(self, scope: AsgiScope, headers: Headers) -> Nowhere | None:
         """Refuse what is meant for a proxy of the other kind, and names of this server that are not its own."""
@@ -245,10 +251,9 @@ class Passage(Pipeline):
     def _price(visit: Visit, call: Call) -> float | None:
         """Return what the task costs by the prices of the spec, None where it has none for it."""
         examination, body = visit.examination, call.operation.body
-        if body is None or body.capabilities is None or not isinstance(examination.body, dict):
+        if body is None or not isinstance(examination.body, dict):
             return None
-        made = outcome(body, examination.body, examination.pictures, examination.row)
-        return made.cost if made is not None else None
+        return price_of(body, examination.body, examination.pictures, examination.row)
 
     # --- answers of our own -------------------------------------------------------------------------------
 
@@ -388,20 +393,22 @@ class Passage(Pipeline):
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         try:
-            if not await _stays(receive, flight):
-                return
-            await self._land(passing, trip, send, cut)
+            if await _stays(receive, flight):
+                await self._land(passing, trip, receive, send, cut)
         finally:
             self._trips.pop(flight, None)
             if trip.rest is not None:
                 await trip.rest.close()
 
-    async def _land(self, passing: Passing, trip: _Trip, send: Send, cut: Any) -> None:
+    async def _land(self, passing: Passing, trip: _Trip, receive: Receive, send: Send, cut: Any) -> None:
         """Give the client who asked what came back."""
         visit, flight = passing.visit, trip.flight
         if flight.kept is None:
             error = trip.error or UpstreamError("the request was given up", is_sent=True, is_late=False)
-            answer = self._unreached(visit, error, has_repeat=bool(passing.key))
+            if trip.error is None and self._is_stopping:
+                answer = self._stopped(visit, "; the task may have been made: look into the list first")
+            else:
+                answer = self._unreached(visit, error, has_repeat=bool(passing.key))
             await self._give(visit, answer, send)
             self._record(visit, answer, passing.started)
             return
@@ -414,9 +421,7 @@ class Passage(Pipeline):
         if trip.rest is None:
             return
         try:
-            async for chunk in trip.rest.chunks():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            await self._accompany(_pour(trip.rest, passing, send), passing, receive)
         except UpstreamError:
             _break_off(visit, cut)
 
@@ -474,7 +479,7 @@ class Passage(Pipeline):
         visit, kept = passing.visit, flight.kept
         assert kept is not None
         provider, now = visit.desk.contract.id, visit.tenant.clock.now()
-        if kept.status in _LOST:
+        if kept.status in LOST:
             self._flights.lost(flight, now, f"a gateway answered {kept.status} in its place")
         elif task is None and not 200 <= kept.status < 300:
             self._guards[provider].give_back(passing.price)
@@ -526,7 +531,11 @@ class Passage(Pipeline):
 
     async def _pass_stream(self, passing: Passing, receive: Receive, send: Send, cut: Any) -> None:
         """Pass a request on and its answer back as it comes; a client that hangs up ends it."""
-        work = asyncio.create_task(self._stream(passing, send, cut))
+        await self._accompany(self._stream(passing, send, cut), passing, receive)
+
+    async def _accompany(self, giving: Coroutine[Any, Any, None], passing: Passing, receive: Receive) -> None:
+        """Give a client its answer; one that hangs up ends that."""
+        work = asyncio.create_task(giving)
         gone = asyncio.create_task(_hung_up(receive))
         self._streams.add(work)
         try:
@@ -535,7 +544,10 @@ class Passage(Pipeline):
             self._streams.discard(work)
             gone.cancel()
             if not work.done():
-                work.cancel()
+                # After a whole answer a client is gone in the end, too; what is left to do is for the journal, and
+                # for the connection to the host.
+                if not passing.is_given:
+                    work.cancel()
                 await asyncio.wait((work,))
         if not work.cancelled():
             work.result()
@@ -556,12 +568,7 @@ class Passage(Pipeline):
         try:
             headers = self._annotated(visit, reply.headers)
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-            async for chunk in reply.chunks():
-                tap.take(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                # A host that is faster than the client: what was written is to reach the socket, which then says so.
-                await asyncio.sleep(0)
-            await send({"type": "http.response.body", "body": b""})
+            await _pour(reply, passing, send, tap)
         except UpstreamError as error:
             end = f"it was cut off: {header_text(str(error))[:200]}"
             _break_off(visit, cut)
@@ -569,21 +576,27 @@ class Passage(Pipeline):
             end = "the proxy was stopped" if self._is_stopping else "the client hung up"
             raise
         finally:
-            await reply.close()
             self._arrived(passing, reply.status, reply.headers, tap, end)
+            await reply.close()
 
     async def _give_up(self, passing: Passing, send: Send) -> None:
         """Note a request whose answer nobody waits for any more; a client that still does is told."""
         visit = passing.visit
-        self.totals[visit.desk.contract.id].unreached += 1
-        answer = Answer(0, [], b"")
-        visit.note = "passed on; the client hung up"
         if self._is_stopping:
-            visit.note = ""
-            detail = "the proxy was stopped before the provider's host answered"
-            answer = self._own(visit, 503, "stopped", "The proxy stops", detail)
+            answer = self._stopped(visit)
             await self._give(visit, answer, send)
+        else:
+            self.totals[visit.desk.contract.id].unreached += 1
+            answer = Answer(0, [], b"")
+            visit.note = "passed on; the client hung up"
         self._record(visit, answer, passing.started)
+
+    def _stopped(self, visit: Visit, more: str = "") -> Answer:
+        """Say that we go before the answer is there."""
+        self.totals[visit.desk.contract.id].unreached += 1
+        visit.note = "passed on; the proxy was stopped"
+        detail = f"the proxy was stopped before the provider's host answered{more}"
+        return self._own(visit, 503, "stopped", "The proxy stops", detail)
 
     async def _open(self, passing: Passing) -> Reply:
         """Send the request as it came, to the one host of its provider."""
@@ -700,6 +713,8 @@ class Passage(Pipeline):
         if course.price is not None:
             charged = course.maker.charge.amount(course.price, course.outcome)
             self._guards[course.provider].refund(course.price - charged)
+            # Once: whatever a later answer says, this is what it may have cost.
+            course.price = None
         self._flights.ended_badly((account, course.task))
 
     # --- the end ------------------------------------------------------------------------------------------
@@ -772,6 +787,18 @@ def _beginning(body: bytes, size_bytes: int) -> Cut:
     kept = Cut(body[: LARGE_BODY // 8])
     kept.size_bytes = size_bytes
     return kept
+
+
+async def _pour(reply: Reply, passing: Passing, send: Send, tap: Tap | None = None) -> None:
+    """Give what is left of an answer as it comes; raises UpstreamError."""
+    async for chunk in reply.chunks():
+        if tap is not None:
+            tap.take(chunk)
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        # A host that is faster than the client: what was written is to reach the socket, which then says so.
+        await asyncio.sleep(0)
+    passing.is_given = True
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _break_off(visit: Visit, cut: Any) -> None:

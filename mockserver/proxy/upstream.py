@@ -83,12 +83,20 @@ class Reply:
 class Upstream:
     """One host.  `base` is what stands before every path of the provider, without a slash at its end."""
 
-    def __init__(self, url: str, *, base_path: str, timeout_s: float, through: str | None = None) -> None:
-        """Take the URL; raises SettingError for one that is none.
+    def __init__(
+        self,
+        url: str,
+        *,
+        base_path: str,
+        timeout_s: float,
+        through: str | None = None,
+        option: str = "--upstream",
+    ) -> None:
+        """Take the URL; raises SettingError for one that is none, under the name of its `option`.
 
         `base_path` is the provider's own, which a URL may end with or not; `through` is a proxy on the way.
         """
-        parts = _parts(url)
+        parts = _parts(url, option)
         self.scheme, self.host = parts.scheme, str(parts.hostname)
         self.netloc = parts.netloc.encode("ascii")
         path = parts.path.rstrip("/")
@@ -176,7 +184,7 @@ def _certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context(verify=True, trust_env=False)
 
 
-def _parts(url: str, option: str = "--upstream", *, has_user: bool = False) -> Any:
+def _parts(url: str, option: str, *, has_user: bool = False) -> Any:
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -410,6 +410,8 @@ def test_a_real_key_passes_and_none_is_refused_here(proxied: Proxied) -> None:
     [
         (head("GET", "http://169.254.169.254/latest/meta-data", "Host: 169.254.169.254"), 421),
         (head("GET", f"http://127.0.0.1{CLIPS}/1", "Host: 127.0.0.1"), 421),
+        (head("GET", "http://example.com/", "Host: example.com"), 421),
+        (head("GET", "/", "Host: rebound.example"), 421),
         (head("CONNECT", "example.com:443", "Host: example.com:443"), 400),
         (head("OPTIONS", "*", "Host: 127.0.0.1"), 421),
         (head("GET", f"{CLIPS}/1", "Host: rebound.example"), 421),

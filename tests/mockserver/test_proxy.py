@@ -32,7 +32,8 @@ from tests.mock import KEY, Mock
 from tests.mock import Reply as Answered
 from tests.mockserver.clients import credential, examples
 from tests.pictures import picture
-from tests.providers import LIBRARY, contract
+from tests.providers import LIBRARY, TOY, contract
+from validator.contract import Contract, load
 
 JSON: HeaderList = [(b"content-type", b"application/json")]
 CLIP = {"ok": True, "clip": {"id": "clip-000000000001", "state": "waiting", "made": 1, "changed": "x"}}
@@ -44,6 +45,7 @@ class Scripted(Reply):
 
     def __init__(self, status: int, headers: HeaderList, chunks: list[bytes | Exception]) -> None:
         self.status, self.headers, self.script = status, headers, chunks
+        self.is_closed = False
         self._chunks = self._read()
 
     async def _read(self) -> AsyncGenerator[bytes]:
@@ -55,6 +57,10 @@ class Scripted(Reply):
 
     async def close(self) -> None:
         await self._chunks.aclose()
+        # A real connection is let go of in several turns of the loop.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.is_closed = True
 
 
 def said(value: Any = CLIP, status: int = 200, headers: HeaderList = JSON) -> Scripted:
@@ -69,6 +75,7 @@ class Script(Upstream):
         super().__init__("https://api.toy.example", base_path="/api", timeout_s=1)
         self.script = deque(script or [said()])
         self.asked: list[tuple[str, bytes, HeaderList, bytes, bool]] = []
+        self.given: list[Scripted] = []
 
     async def open(
         self, method: str, target: bytes, headers: HeaderList, body: bytes, *, is_paid: bool
@@ -78,7 +85,8 @@ class Script(Upstream):
         one = self.script.popleft() if len(self.script) > 1 else self.script[0]
         if isinstance(one, Exception):
             raise one
-        return Scripted(one.status, one.headers, one.script)
+        self.given.append(Scripted(one.status, one.headers, one.script))
+        return self.given[-1]
 
 
 class Inside(Upstream):
@@ -123,6 +131,7 @@ class Between(Mock):
         guard: Guard | None = None,
         recorder: Recorder | None = None,
         window_s: float = 60,
+        contracts: dict[str, Contract] | None = None,
         passes: tuple[str, ...] = (),
         is_annotated: bool = False,
         **settings: Any,
@@ -133,7 +142,7 @@ class Between(Mock):
         self.guard = guard or Guard(is_open=True)
         self.app = self.proxy = Proxy(
             self.settings,
-            {provider: contract(provider)},
+            contracts or {provider: contract(provider)},
             {provider: self.host},
             {provider: self.guard},
             window_s=window_s,
@@ -196,6 +205,92 @@ def test_the_journal_tells_what_passed_without_its_credentials() -> None:
     assert ["x-toy-key", "[redacted]"] in kept["request"]["headers"]
     assert 1 == len(archive)
     assert KEY not in str(kept) + str(archive) + proxy.log.getvalue()
+
+
+def test_a_client_that_leaves_with_its_answer_takes_nothing_from_the_journal() -> None:
+    """A server says `http.disconnect` as soon as the last byte of an answer is handed over."""
+    with Between() as proxy:
+        host = proxy.host
+        assert isinstance(host, Script)
+        proxy.run(_asks_and_leaves(proxy, "GET", "/clip-000000000001"))
+
+        (kept,) = proxy.admin("GET", "/requests")["requests"]
+        assert [True] == [one.is_closed for one in host.given]
+    assert CLIP == kept["response"]["body"]
+
+
+def test_what_is_left_of_a_large_answer_ends_with_its_client() -> None:
+    chunk = bytes(LARGEST_ANSWER)
+    host = Script(Scripted(200, JSON, [orjson.dumps(CLIP), *[chunk] * 1_000]))
+    with Between(host) as proxy:
+        sent = proxy.run(_asks_and_leaves(proxy, "POST", after=3))
+
+        assert [True] == [one.is_closed for one in host.given]
+    assert len(sent) < 20, "nobody reads it"
+
+
+class Silent(Script):
+    """A host that takes a request and says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_it = asyncio.Event()
+
+    async def open(
+        self, method: str, target: bytes, headers: HeaderList, body: bytes, *, is_paid: bool
+    ) -> Reply:
+        self.has_it.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def test_a_submit_that_outlasts_the_proxy_is_told_that_it_stops() -> None:
+    host = Silent()
+    with Between(host) as proxy:
+
+        async def stops() -> list[Any]:
+            asking = asyncio.create_task(_asks_and_leaves(proxy, "POST"))
+            await host.has_it.wait()
+            proxy.proxy.let_go()
+            await proxy.proxy._pipeline.close(0.1)
+            return await asking
+
+        start, body = proxy.run(stops())
+        (kept,) = proxy.admin("GET", "/requests")["requests"]
+
+    assert (503, b"stopped") == (start["status"], dict(start["headers"])[b"x-mock-proxy"])
+    assert "the task may have been made" in orjson.loads(body["body"])["detail"]
+    assert 503 == kept["response"]["status"]
+    assert proxy.guard.spent > 0, "it may be charged"
+
+
+async def _asks_and_leaves(
+    proxy: Between, method: str, below: str = "", *, after: int | None = None
+) -> list[Any]:
+    """Send a request, hang up after so many messages of the answer or the last, and return all that came."""
+    body = b'{"prompt": "A paper boat"}' if method == "POST" else b""
+    path = f"/toy/api/clips{below}"
+    headers = [(b"host", b"127.0.0.1"), (b"x-toy-key", KEY.encode()), (b"content-type", b"application/json")]
+    headers.append((b"content-length", str(len(body)).encode()))
+    scope = {"type": "http", "http_version": "1.1", "method": method, "scheme": "http", "headers": headers}
+    scope |= {"path": path, "raw_path": path.encode(), "query_string": b"", "server": ("127.0.0.1", 1)}
+    messages: list[Any] = [{"type": "http.request", "body": body}]
+    over, sent = asyncio.Event(), list[Any]()
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        await over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        is_last = message["type"] == "http.response.body" and not message.get("more_body")
+        if is_last or len(sent) == after:
+            over.set()
+
+    await proxy.app(scope, receive, send)
+    return sent
 
 
 def test_the_log_says_which_passed_and_which_did_not() -> None:
@@ -319,6 +414,18 @@ def test_a_task_of_unknown_price_is_held_back_by_a_budget_alone() -> None:
     assert [True, False, False] == [one.has(1_000.1) for one in (open_, narrow, closed)]
 
 
+def test_a_row_without_a_price_is_of_unknown_price(tmp_path: Path) -> None:
+    silent = tmp_path / "toy.yaml"
+    silent.write_text(TOY.read_text().replace("cost: [{base: 1}, ", "cost: ["))
+    loaded = {"toy": load(silent)}
+    with Between(guard=Guard(is_open=True, budget=1_000), contracts=loaded) as proxy:
+        unknown, known = proxy.create(), proxy.create(sound="on")
+
+        assert ("budget", None) == (word(unknown), word(known))
+        assert "an amount that the spec does not know" in str(proxy.admin("GET", "/requests?limit=2"))
+        assert (2.5, 0) == (proxy.guard.spent, proxy.guard.unknown)
+
+
 def test_the_summary_says_what_its_numbers_leave_out() -> None:
     with Between(guard=Guard(is_open=True)) as proxy:
         assert "" == proxy.proxy.summary()
@@ -403,13 +510,13 @@ def test_absent_members_do_not_tell_two_wishes_apart_and_values_do() -> None:
 
 def test_a_task_that_failed_can_be_tried_again_and_is_given_back() -> None:
     with Between(
-        Script(said(), clip("working"), clip("broken", why="Loud"), clip("broken"), said())
+        Script(said(), clip("working"), clip("broken", why="Loud"), clip("working"), clip("broken"), said())
     ) as proxy:
         proxy.create()
         spent = proxy.guard.spent
         proxy.read("clip-000000000001")
         held = proxy.create()
-        for _ in range(2):
+        for _ in range(3):
             proxy.read("clip-000000000001")
         given_back = proxy.guard.spent
         again = proxy.create()
@@ -511,6 +618,26 @@ def test_an_answer_that_is_not_as_the_contract_says_is_told_with_the_place() -> 
     assert one.startswith("toy.answer.body:")
     assert one.endswith("at /clip/id")
     assert [] == findings(CLIP)
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "sure"),
+    [
+        ("createText2Video", 200, "captured"),
+        ("listText2Video", 200, "documented"),
+        ("getText2Video", 200, "assumed"),
+        ("createText2Video", 418, "assumed"),
+    ],
+)
+def test_a_finding_about_an_answer_is_as_sure_as_what_it_rests_on(
+    operation: str, status: int, sure: str
+) -> None:
+    kling = contract("kling")
+
+    (found,), _ = Judge(kling).findings(kling.operations[operation], status, JSON, b"[]")
+
+    assert sure == found.evidence
+    assert bool(found.source) is (status == 200)
 
 
 def test_a_refusal_may_have_any_form_that_is_known_for_its_status() -> None:
@@ -746,7 +873,10 @@ def test_a_length_beside_chunks_says_nothing() -> None:
         ((), "say before whom: --to PROVIDER"),
         (("--to", "klng"), "did you mean 'kling'?"),
         (("--to", "https://api.example.com"), "write PROVIDER=URL"),
-        (("--to", "kling", "--upstream", "ftp://x"), "http:// or https://"),
+        (("--to", "kling", "--upstream", "ftp://x"), "--upstream: write http:// or https://"),
+        (("--to", "kling=ftp://x"), "--to: write http:// or https://"),
+        (("--to", "kling", "--window", "nan"), "nan is no number"),
+        (("--to", "kling", "--timeout", "nan"), "nan is no number"),
         (("--to", "kling", "--upstream", "https://me:secret@host.example"), "a user name"),
         (("--to", "kling=https://a.example/?x=1"), "behind ? or #"),
         (("--to", "kling", "--to", "kling=http://a.example"), "named twice"),

@@ -129,6 +129,7 @@ def test_a_scenario_that_was_asked_for_counts_more_than_the_recording() -> None:
 
     assert "moderation-late" in reply.headers["x-mock-scenario"]
     assert "broken" == ended
+    assert "(the request is equal); met moderation-late" in mock.log.getvalue()
 
 
 def test_reads_move_a_task_through_the_recorded_states_where_reads_move_tasks() -> None:

@@ -632,6 +632,30 @@ def test_a_price_that_does_not_count_for_a_body_is_not_known(tmp_path: Path) -> 
     assert (None, 2.5) == (silent.price, noisy.price)
 
 
+@pytest.mark.parametrize("status", [502, 504, 522])
+def test_an_answer_of_something_on_the_way_may_hide_a_task(status: int) -> None:
+    preflight, guard = guarded(equal_within_s=math.inf)
+
+    submit(preflight).answered(status)
+
+    assert (0, 1, 1.0) == _sums(guard)
+    with pytest.raises(SpendError, match="may have been taken"):
+        submit(preflight)
+
+
+def _sums(guard: SpendGuard) -> tuple[int, int, float]:
+    (line,) = guard.spent.lines
+    return line.refused, line.unanswered, line.units_unanswered
+
+
+def test_half_a_character_in_an_address_is_no_end_of_the_program() -> None:
+    with pytest.warns(PreflightWarning):
+        flight = submit(Preflight(TOY, on_bad="warn"), url=PAID + "/\ud800")
+
+    assert flight.inspection is not None
+    assert "/api/clips/\N{REPLACEMENT CHARACTER}: refused" in flight.inspection.text()
+
+
 def test_an_operation_that_may_change_something_is_not_free(tmp_path: Path) -> None:
     other = tmp_path / "toy.yaml"
     other.write_text(TOY.read_text().replace("  /wallet:\n    get:", "  /wallet:\n    post:"))
@@ -751,6 +775,16 @@ def test_a_lost_attempt_of_unknown_price_is_counted_as_such() -> None:
 
     (line,) = guard.spent.lines
     assert (2, 1, 1, 2) == (line.requests, line.taken, line.unanswered, line.unpriced)
+
+
+def test_a_submit_with_another_idempotency_key_is_another_wish() -> None:
+    preflight, _ = guarded(equal_within_s=math.inf)
+
+    submit(preflight, **{"Idempotency-Key": "order-1"})
+    submit(preflight, **{"Idempotency-Key": "order-2"})
+    submit(preflight)
+    with pytest.raises(SpendError, match="paid twice"):
+        submit(preflight, **{"Idempotency-Key": "order-1"})
 
 
 def test_an_equal_submit_is_told_by_its_bytes_and_not_by_its_credential() -> None:

@@ -114,6 +114,9 @@ class Preflight:
         `body` is the body as it is sent, None together with the reason in `unseen` where it cannot be looked at.
         """
         known = {name.lower(): value for name, value in headers.items()}
+        if not url.isascii():
+            # Half a character, which no library can send, cannot be shown either.
+            url = url.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         site = self._map.find(url, known)
         if site is None:
             return None

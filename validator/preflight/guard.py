@@ -21,6 +21,7 @@ from validator.preflight.inspection import Inspection
 from validator.preflight.problems import Reason, SpendError
 from validator.printing import plural
 from validator.report import printable
+from validator.request import IDEMPOTENCY, LOST
 
 VARIABLE: Final = "UNDERSTUDY_SPEND"
 """The environment variable that allows in place of an argument."""
@@ -28,9 +29,6 @@ VARIABLE: Final = "UNDERSTUDY_SPEND"
 _YES: Final = frozenset(("all", "1", "true", "yes", "on"))
 _NO: Final = frozenset(("", "none", "0", "false", "no", "off"))
 _READS: Final = "reads"
-
-_PERHAPS: Final = frozenset((502, 504))
-"""Answers of something on the way: what became of the request behind it is not known (RFC 9110, 15.6.3, 15.6.5)."""
 
 _REPEATABLE: Final = frozenset(("PUT", "DELETE"))
 """Methods that do the same when they are sent twice (RFC 9110, 9.2.2), beside those that change nothing."""
@@ -184,7 +182,7 @@ class Ticket:
 
     def answered(self, status: int) -> None:
         """Say that an answer came, with this status."""
-        if status in _PERHAPS:
+        if status in LOST:
             return
         self._guard._settle(self, "taken" if status < 300 else "refused")
 
@@ -194,7 +192,7 @@ class Ticket:
 
     def repeated(self, status: int | None) -> None:
         """Say that it went out once more than was asked for, and what came of that, None for no answer."""
-        self._guard._repeat(self, is_open=status is None or status in _PERHAPS)
+        self._guard._repeat(self, is_open=status is None or status in LOST)
 
 
 class SpendGuard:
@@ -465,9 +463,11 @@ def _amount(value: float, what: str, *, is_endless: bool = False) -> float:
 
 
 def _digest(one: Inspection) -> bytes:
-    """Return what equal submits have in common: where they go, and the bytes they carry; not the credential."""
+    """Return what equal submits have in common: where they go, what they carry, their name; not the credential."""
     where = one.operation.id if one.operation is not None else f"{one.method} {one.request.path}"
     made = hashlib.sha256("\0".join((one.contract.id, one.world, where, "")).encode("utf-8", "replace"))
+    for name in IDEMPOTENCY:
+        made.update(f"{one.request.headers.get(name, '')}\0".encode("utf-8", "replace"))
     made.update(one.request.body)
     return made.digest()
 

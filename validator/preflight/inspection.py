@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from validator.addresses import Library, mounted
@@ -16,7 +16,7 @@ from validator.check import Examination, examine
 from validator.contract.expressions import MISSING, Scope
 from validator.contract.model import Contract, Operation
 from validator.errors import Answer, refuse, render
-from validator.keywords import Outcome, outcome
+from validator.keywords import Outcome, outcome, price_of
 from validator.report import Report, Violation, printable
 from validator.request import HttpRequest, parse_query
 
@@ -325,19 +325,10 @@ def _outcome(operation: Operation, out: Examination) -> Outcome | None:
 
 
 def _price(operation: Operation, out: Examination) -> float | None:
-    """Return what a request costs, None where the contract does not say.
-
-    A row without a price that counts gives an outcome of 0, and that is not the same as costing nothing.
-    """
-    made = _outcome(operation, out)
-    if made is None or out.row is None or not out.row.prices:
+    """Return what a request costs, None where the contract does not say."""
+    if operation.body is None or not isinstance(out.body, dict):
         return None
-    assert operation.body is not None and operation.body.capabilities is not None
-    features: Mapping[str, Any] = operation.body.capabilities.features
-    for price in out.row.prices:
-        if all(features[name].uses(out.body) for name in price.features):
-            return made.cost
-    return None
+    return price_of(operation.body, out.body, out.pictures, out.row)
 
 
 def finding_text(one: Violation) -> str:
