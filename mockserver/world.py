@@ -388,7 +388,7 @@ class World:
     @property
     def violations(self) -> tuple[tuple[Request, Violation], ...]:
         """Return pairs (request, finding) of what was wrong with the requests and cost the client a task."""
-        found = [(request, one) for request in self.requests for one in request.errors]
+        found = [(request, one) for request in self._wrong() for one in request.errors]
         if not any(one.kind == "not-found" for _, one in found):
             return tuple(found)
         # A task that a scenario hides for a while is no mistake of those who look for it.
@@ -398,6 +398,18 @@ class World:
             for request, one in found
             if one.kind != "not-found" or not any(name in request.target for name in known)
         )
+
+    def _wrong(self) -> Seen[Request]:
+        """Return the requests that were not accepted, also those that many good ones came after."""
+        pages = [
+            self.control.call("GET", f"/requests?verdict={verdict}&limit={MOST_SHOWN}", has="requests")
+            for verdict in ("fails", "refused")
+        ]
+        out = Seen(sorted((one for page in pages for one in _requests(page)), key=lambda one: one.at))
+        # A page that is full may have had no room for more.
+        is_full = any(len(page["requests"]) >= MOST_SHOWN for page in pages)
+        out.dropped = max(is_full, *(page["dropped"] for page in pages))
+        return out
 
     @property
     def cost(self) -> Costs:
@@ -472,15 +484,16 @@ class World:
 
     # --- judging
 
-    def assert_no_violations(self, *, allow: Iterable[str] = ()) -> None:
+    def assert_no_violations(self, *, allow: str | Iterable[str] = ()) -> None:
         """Fail where the client sent a request that the provider refuses or lets fail, with all findings in words.
 
-        `allow` names rules that may be broken, `*` standing for any part of one.
+        `allow` names rules that may be broken, one or several, `*` standing for any part of one.
         """
         __tracebackhide__ = True
         from mockserver.story import violations_text
 
-        patterns = tuple(allow)
+        # A text is a sequence, too, of characters: the * of "kling.*" would allow everything.
+        patterns = (allow,) if isinstance(allow, str) else tuple(allow)
         found = [
             (request, one)
             for request, one in self.violations
@@ -488,7 +501,7 @@ class World:
         ]
         if found:
             raise AssertionError(violations_text(found))
-        self._check_whole("requests", self.requests)
+        self._check_whole("requests", self._wrong())
 
     @property
     def conduct(self) -> Conduct:
@@ -580,7 +593,7 @@ class World:
     def _check_whole(self, what: str, seen: Seen[Any]) -> None:
         if seen.dropped:
             raise WorldError(
-                f"{seen.dropped:,} older {what} of this world are not kept any more,"
+                f"older {what} of this world cannot be looked at any more ({seen.dropped:,} at least),"
                 " so that nothing can be said about all of them"
             )
 
@@ -611,6 +624,11 @@ class World:
     def __repr__(self) -> str:
         """Return which world it is."""
         return f"<world {self.tenant} at {self.origin}: {', '.join(self._stage.contracts)}>"
+
+
+def _requests(told: Mapping[str, Any]) -> list[Request]:
+    """Return the requests of a page of the journal, oldest first."""
+    return [request_of(one) for one in reversed(told["requests"])]
 
 
 def _seen(newest_first: Iterable[T], dropped: int) -> Seen[T]:
