@@ -209,10 +209,25 @@ def test_settings_that_cannot_be_understood_say_what_would_do(
 
     result = suite.run(*args)
 
-    assert result.ret not in (0, pytest.ExitCode.INTERNAL_ERROR)
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
     text = "\n".join(result.outlines + result.errlines)
-    assert told in text
-    assert "INTERNALERROR" not in text
+    assert 1 == text.count(told), "once, not for every test"
+    assert "INTERNALERROR" not in text and "Traceback" not in text and "mockserver" not in text
+    assert "--server" not in text and "--port" not in text.replace("--understudy-port", "")
+
+
+def test_a_project_that_sets_nothing_is_not_looked_at(suite: Suite) -> None:
+    suite.ini()
+    suite.write(
+        test_plain="""
+            import sys
+
+            def test_plain():
+                assert "mockserver.settings" not in sys.modules
+        """
+    )
+
+    suite.start().assert_outcomes(passed=1)
 
 
 def test_settings_reach_the_server(
@@ -356,28 +371,34 @@ def test_a_client_that_waits_for_a_clock_at_rest_is_found_out(suite: Suite) -> N
 
     result.stdout.fnmatch_lines(
         [
-            "Task * was read 5 times while the clock of this world never moved, so that it cannot change.",
+            "Task * was read 5 times while the clock of this world stood still, so that it cannot change.",
             "Either let the client sleep on that clock: *",
         ]
     )
 
 
-def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite) -> None:
+LOOKS_OFTEN = """
+    from mockserver import pytest_plugin
+    pytest_plugin.LOOK_S = 0.05
+"""
+
+
+@pytest.mark.parametrize("looks_a_read", [0.1, 1, 3], ids=["quick", "as-quick", "slow"])
+def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite, looks_a_read: float) -> None:
     suite.write(
         client=CLIENT,
-        conftest="""
-            from mockserver import pytest_plugin
-            pytest_plugin.LOOK_S = 0.05
-        """,
-        test_hangs="""
+        conftest=LOOKS_OFTEN,
+        test_hangs=f"""
             import threading
             from client import make, read
 
             def test_hangs(understudy):
                 task = make(understudy).json()["data"]["task_id"]
-                for _ in range(200):
+                # A clock that was moved before is at rest as well.
+                understudy.clock.advance(1)
+                for _ in range(40):
                     read(understudy, task)
-                    threading.Event().wait(0.005)
+                    threading.Event().wait(0.05 * {looks_a_read})
         """,
     )
 
@@ -388,6 +409,59 @@ def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite) -> None:
         ["understudy: test-hangs-test-hangs-* seems to wait in vain.", "Task * was read *"]
     )
     assert 1 == result.stderr.str().count("seems to wait in vain")
+
+
+def test_a_client_that_never_gives_up_is_told_of_while_it_hangs(suite: Suite) -> None:
+    suite.write(
+        client=CLIENT,
+        conftest=LOOKS_OFTEN,
+        test_hangs="""
+            import threading
+            from client import make, read
+
+            def test_hangs(understudy):
+                understudy.scenario("stuck-processing")
+                task = make(understudy).json()["data"]["task_id"]
+                for _ in range(100):
+                    read(understudy, task)
+                    understudy.clock.sleep(3_600)
+                    threading.Event().wait(0.01)
+        """,
+    )
+
+    result = suite.start()
+
+    result.assert_outcomes(passed=1)
+    result.stderr.fnmatch_lines(
+        ["*seems to wait in vain.", "Nothing more comes of task * and the client goes on reading it: *"]
+    )
+    assert 1 == result.stderr.str().count("seems to wait in vain")
+
+
+def test_clients_that_come_to_an_end_are_left_in_peace(suite: Suite) -> None:
+    suite.write(
+        client=CLIENT,
+        conftest=LOOKS_OFTEN,
+        test_fine="""
+            import threading
+            from client import make, read
+
+            def test_fine(understudy):
+                task = make(understudy).json()["data"]["task_id"]
+                for _ in range(5):
+                    read(understudy, task)
+                threading.Event().wait(0.3)
+                for _ in range(30):
+                    read(understudy, task)
+                    understudy.clock.sleep(5)
+                    threading.Event().wait(0.01)
+        """,
+    )
+
+    result = suite.start()
+
+    result.assert_outcomes(passed=1)
+    assert "in vain" not in result.stderr.str()
 
 
 def test_a_fixture_that_fails_tells_it_as_well(suite: Suite) -> None:
