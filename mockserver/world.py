@@ -292,9 +292,9 @@ class World:
         return out
 
     def drive(self, *modules: ModuleType) -> None:
-        """Give modules of a client the time of this world: `time`, `asyncio.sleep` and their like, until it closes.
+        """Give modules of a client the time of this world: `time`, `asyncio.sleep`, `datetime.now`, until it closes.
 
-        Raises WorldError for a module that reaches neither, since then nothing would change.
+        Raises WorldError for a module that reaches none of them, since then nothing would change.
         """
         for module in modules:
             if any(driven is module for driven, _, _ in self._undo):
@@ -302,7 +302,7 @@ class World:
             found = stand_ins(module, self.clock)
             if not found:
                 raise WorldError(
-                    f"module {module.__name__} imports neither time nor asyncio, nor a function of theirs;"
+                    f"module {module.__name__} imports neither time nor asyncio nor datetime, nor what is in them;"
                     " name the module in which the client sleeps"
                 )
             for name, value in found.items():
@@ -492,7 +492,7 @@ class World:
         __tracebackhide__ = True
         from mockserver.story import violations_text
 
-        # A text is a sequence, too, of characters: the * of "kling.*" would allow everything.
+        # A text is a sequence, too, of characters: its * would allow everything.
         patterns = (allow,) if isinstance(allow, str) else tuple(allow)
         found = [
             (request, one)

@@ -8,7 +8,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,8 @@ from mockserver.records import (
     event_of,
 )
 from mockserver.steering import Control, WorldError
-from validator.contract.expressions import Json
+from validator.contract.durations import milliseconds
+from validator.contract.expressions import LATEST, Json
 
 if TYPE_CHECKING:
     pass
@@ -134,10 +135,20 @@ class WorldClock:
         Callbacks have been answered, and those that failed were tried again as often as the time allowed.
         """
         if isinstance(by, str):
+            try:
+                # An admin API that refuses it speaks of schemas.
+                milliseconds(by if by not in ("P", "PT") else "")
+            except ValueError:
+                raise WorldError(
+                    f"'{by}' is no time to move on by: write an ISO 8601 duration such as PT5M, PT90S or P1D,"
+                    " or seconds as a number"
+                ) from None
             return self._advance({"by": by})
         seconds = by.total_seconds() if isinstance(by, timedelta) else by
         if not 0 <= seconds < math.inf:
             raise WorldError(f"a clock cannot be moved on by {seconds:g} s")
+        if self.ms + seconds * 1000 > LATEST:
+            raise WorldError(f"{seconds:,.0f} s from now lies beyond the year 9999, where the clock ends")
         return self._advance({"to": self.ms + math.ceil(seconds * 1000)})
 
     def advance_to_next_event(self) -> Events:
@@ -235,10 +246,41 @@ def _moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
+def _datetime_on(clock: WorldClock) -> type[datetime]:
+    """Return a stand-in for the class datetime whose `now` is that of a clock.  What it makes are real ones."""
+
+    class OnClock(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, datetime)
+
+        def __subclasscheck__(cls, kind: type) -> bool:
+            return issubclass(kind, datetime)
+
+    class Driven(datetime, metaclass=OnClock):
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+            return datetime(*args, **kwargs)
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.fromtimestamp(clock.time(), tz)
+
+        @classmethod
+        def today(cls) -> Any:
+            return datetime.fromtimestamp(clock.time())
+
+        @classmethod
+        def utcnow(cls) -> Any:
+            return _moment(clock.ms).replace(tzinfo=None)
+
+    Driven.__name__ = Driven.__qualname__ = "datetime"
+    return Driven
+
+
 def stand_ins(module: ModuleType, clock: WorldClock) -> dict[str, Any]:
     """Return what to put in place of the names by which a module reaches time and sleeping.
 
-    The modules `time` and `asyncio` under any name, and their functions imported by themselves.
+    The modules `time`, `asyncio` and `datetime` under any name, their functions imported by themselves, and the class
+    of the last.
     """
     functions = {
         "time.time": clock.time,
@@ -251,7 +293,11 @@ def stand_ins(module: ModuleType, clock: WorldClock) -> dict[str, Any]:
     }
     out: dict[str, Any] = {}
     for name, value in vars(module).items():
-        if isinstance(value, ModuleType) and value.__name__ in ("time", "asyncio"):
+        if value is datetime:
+            out[name] = _datetime_on(clock)
+        elif isinstance(value, ModuleType) and value.__name__ == "datetime":
+            out[name] = SimpleNamespace(**{**vars(value), "datetime": _datetime_on(clock)})
+        elif isinstance(value, ModuleType) and value.__name__ in ("time", "asyncio"):
             own = {
                 key.rpartition(".")[2]: function
                 for key, function in functions.items()
