@@ -37,9 +37,10 @@ LONGEST_WAIT: Final = timedelta(days=1)
 
 def story(world: World) -> str:
     """Return what a failing test should know of its client: what was wrong, what is open, what came last."""
-    requests, tasks = world.requests, world.tasks
+    requests, tasks, violations = world.requests, world.tasks, world.violations
     parts = [
-        violations_text(world.violations) if world.violations else "",
+        violations_text(violations) if violations else "",
+        _warnings(requests),
         _waiting(world),
         _open_tasks(tasks),
         _failed(world.deliveries),
@@ -62,14 +63,39 @@ def violations_text(found: Sequence[tuple[Request, Violation]]) -> str:
             lines.append(f"    sent      {_short(request.body)}")
         lines.append(f"    answered  {_short(request.answer)}")
         for one in findings:
-            label = "fails" if one.effect == "fail" else "refused"
-            lines.append(f"    {label:<9} {printable(one.where) or 'request'}: {printable(one.message)}")
-            rows = (("found", one.found), ("allowed", one.allowed), ("try", one.suggestion))
-            lines += [f"              {name:<8} {printable(text)}" for name, text in rows if text]
-            lines.append(f"              rule     {one.rule} ({one.evidence}); understudy explain {one.rule}")
+            lines += _finding("fails" if one.effect == "fail" else "refused", one)
         lines += [f"    perhaps   {_without_tenant(miss)}" for miss in request.near_misses[:3]]
     if count > TAIL:
         lines += ["", f"  and {count - TAIL:,} more"]
+    return "\n".join(lines)
+
+
+def _finding(label: str, one: Violation) -> list[str]:
+    rows = (("found", one.found), ("allowed", one.allowed), ("try", one.suggestion))
+    return [
+        f"    {label:<9} {printable(one.where) or 'request'}: {printable(one.message)}",
+        *(f"              {name:<8} {printable(text)}" for name, text in rows if text),
+        f"              rule     {one.rule} ({one.evidence}); understudy explain {one.rule}",
+    ]
+
+
+def _warnings(requests: Sequence[Request]) -> str:
+    """Return what was noticed in requests without being refused, each thing once; "" where there was nothing."""
+    first: dict[tuple[str, str, str], tuple[Request, Violation]] = {}
+    for request in requests:
+        for one in request.violations:
+            if not one.is_error:
+                first.setdefault((one.rule, one.where, one.found), (request, one))
+    if not first:
+        return ""
+    lines = ["Noticed in requests, and no reason to refuse them:"]
+    line = ""
+    for request, one in islice(first.values(), TAIL):
+        if line != (line := exchange_line(request)):
+            lines += ["", f"  {line}"]
+        lines += _finding("warning", one)
+    if len(first) > TAIL:
+        lines += ["", f"  and {len(first) - TAIL:,} more"]
     return "\n".join(lines)
 
 

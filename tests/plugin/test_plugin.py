@@ -335,6 +335,14 @@ def test_a_failing_test_tells_what_its_client_did(suite: Suite) -> None:
             "              found    '7'",
             "              rule     kling.duration.model (documented); understudy explain kling.duration.model",
             "",
+            "Noticed in requests, and no reason to refuse them:",
+            "",
+            "  12:00:00  POST /kling/v1/videos/text2video -> 400  createText2Video; kling.duration.model, kling*",
+            "    warning   negative_promt: this member is not described and most likely has no effect",
+            "              found    'negative_promt'",
+            "              try      did you mean 'negative_prompt'?",
+            "              rule     kling.request.unknown-member (assumed); understudy explain *",
+            "",
             "1 task is still running:",
             "  kling task * is processing since 12:00:02; succeed at 12:02:02",
             "",
@@ -501,6 +509,29 @@ def test_a_report_is_made_whatever_became_of_the_server(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         ["*what happened in this world cannot be told: WorldError: the server*stopped"]
     )
+
+
+def test_a_warning_is_told_once_also_where_nothing_was_refused(suite: Suite) -> None:
+    suite.write(
+        client=CLIENT,
+        test_warned="""
+            from client import make
+
+            def test_warned(understudy):
+                for number in range(3):
+                    make(understudy, prompt=f"boat {number}", negative_promt="blur")
+                for number in range(12):
+                    make(understudy, **{f"more_{number}": 1})
+                assert 0
+        """,
+    )
+
+    text = suite.run().stdout.str()
+
+    assert 1 == text.count("    warning   negative_promt: this member is not described")
+    assert 10 == text.count("    warning   ")
+    assert "\n  and 3 more\n" in text
+    assert "not as the provider wants" not in text
 
 
 def test_a_client_that_never_came_is_told_how_to(suite: Suite) -> None:
