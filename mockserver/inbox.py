@@ -228,9 +228,13 @@ class Inbox:
 def _answered(call: Call, reply: Callable[[Call], int]) -> Call:
     """Return a call with what a function makes of it."""
     try:
-        return replace(call, answered=int(reply(call)))
-    except Exception as error:  # a receiver that dies answers 500, and its test is told why
+        status: Any = reply(call)
+        if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
+            raise TypeError(f"the function that answers returned {status!r}; a status is wanted, 200 to 599")
+    except BaseException as error:
+        # A receiver that dies answers 500, and its test is told why; what pytest.fail raises is no Exception.
         return replace(call, answered=500, error=f"{type(error).__name__}: {error}")
+    return replace(call, answered=int(status))
 
 
 class Receiver:
@@ -314,7 +318,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         name = unquote("/".join(parts[2:]))
         headers = {key.lower(): value for key, value in self.headers.items()}
-        self._answer(inbox.take(name, self.command, headers, content))
+        try:
+            status = inbox.take(name, self.command, headers, content)
+        except Exception:
+            if self.owner.find(tenant) is inbox:
+                raise
+            # Its world was closed while the call arrived.
+            status = 410
+        self._answer(status)
 
     do_POST = do_PUT = do_PATCH = do_GET = do_DELETE = do_HEAD = _take  # noqa: N815 - names of the library
 

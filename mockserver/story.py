@@ -35,6 +35,15 @@ LONGEST_WAIT: Final = timedelta(days=1)
 """Longer than a client waits for a video that nothing more comes of."""
 
 
+NO_ANSWER: Final = "no answer within"
+"""How the error of an attempt begins that its receiver did not answer in time."""
+
+BLOCKED: Final = (
+    "A receiver in the event loop of an async test cannot answer while the test itself moves the clock:",
+    "let await understudy.clock.async_sleep(300) move it.",
+)
+
+
 def story(world: World) -> str:
     """Return what a failing test should know of its client: what was wrong, what is open, what came last."""
     requests, tasks, violations = world.requests, world.tasks, world.violations
@@ -256,10 +265,13 @@ def _failed(deliveries: Sequence[Delivery]) -> str:
     if not found:
         return ""
     count = len(found)
+    errors = [tried.error for one in found for tried in one.attempts]
+    is_late = any(error.startswith(NO_ANSWER) and "(scenario" not in error for error in errors)
     return "\n".join(
         [
             f"{count} {'callback was' if count == 1 else 'callbacks were'} not taken:",
             *map(delivery_line, found[-TAIL:]),
+            *(BLOCKED if is_late else ()),
         ]
     )
 

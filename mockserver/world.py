@@ -419,6 +419,8 @@ class World:
     @property
     def inbox(self) -> Inbox:
         """Return a receiver of callbacks on a real socket, opened when it is first asked for."""
+        if self._is_over:
+            raise WorldError(f"world {self.tenant} was closed, its inbox with it")
         if self._inbox is None:
             self._inbox = self._stage.receiver.open(
                 self.tenant, now=lambda: self.clock.ms, verify=self._verify, pump=self._pump
@@ -509,6 +511,8 @@ class World:
         from mockserver.trial import conduct_of
 
         server = self._stage.server
+        if self._is_over:
+            raise WorldError(f"world {self.tenant} was closed, and what happened in it is forgotten")
         if server is None:
             raise WorldError(
                 f"the server is elsewhere ({self.origin}), and the laws look at what only it knows;"
@@ -609,7 +613,10 @@ class World:
             self._inbox = None
         if not self._is_over:
             self._is_over = True
-            self._stage.forget(self)
+            try:
+                self._stage.forget(self)
+            finally:
+                self.control.is_over = True
 
     def __enter__(self) -> Self:
         """Return it."""

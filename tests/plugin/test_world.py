@@ -472,8 +472,6 @@ def test_nothing_is_left_of_a_world_that_was_closed(stage: Stage) -> None:
 
     assert stage.server is not None
     assert "gone" not in stage.server.app.backend.tenants
-    assert () == world.tasks, "asked again, it is an empty one"
-    world.close()
 
 
 def test_the_same_seed_gives_the_same_ids(stage: Stage) -> None:
@@ -520,3 +518,25 @@ def test_what_many_polls_came_after_is_judged_and_counted_all_the_same() -> None
 
         with pytest.raises(AssertionError, match="1 request was not as the provider wants"):
             world.assert_no_violations()
+
+
+def test_a_world_that_was_closed_says_so_and_is_not_made_again(stage: Stage) -> None:
+    with stage.open("gone") as world:
+        Kling(world).make(callback_url=world.inbox.url)
+
+    for look in (
+        lambda: world.tasks,
+        lambda: world.requests,
+        lambda: world.cost,
+        lambda: world.clock.now,
+        lambda: world.clock.advance(5),
+        lambda: world.inbox,
+        lambda: world.scenario("slow"),
+        lambda: world.conduct,
+        world.assert_no_violations,
+        world.assert_no_double_spend,
+    ):
+        with pytest.raises(WorldError, match=f"world {world.tenant} was closed"):
+            look()
+    assert stage.server is not None
+    assert world.tenant not in stage.server.app.backend.tenants
