@@ -280,3 +280,20 @@ def test_a_receiver_that_answers_too_late_is_told_of_with_what_would_do() -> Non
         world.clock.advance(3)
         assert "no answer within" in story(world)
         assert "async_sleep" not in story(world)
+
+
+def test_a_task_that_many_came_after_can_be_asked_about() -> None:
+    with (
+        Stage(Settings(port=0, log="off", providers=("kling",)), has_port=False) as stage,
+        stage.open("many") as world,
+    ):
+        kling = Kling(world)
+        first = kling.make(callback_url=world.inbox.url)
+        world.clock.run_until_idle()
+        for _ in range(500):
+            kling.make(callback_url=world.inbox.url)
+
+        assert (1_000, 2) == (len(world.deliveries), world.deliveries.dropped)
+        world.assert_delivered_once(first)
+        with pytest.raises(AssertionError, match="task nowhere has no callback"):
+            world.assert_delivered_once("nowhere")
