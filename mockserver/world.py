@@ -36,7 +36,7 @@ from mockserver.records import (
 )
 from mockserver.remote import RemoteError, deliver, headers_of
 from mockserver.steering import WorldError
-from mockserver.worldclock import WorldClock, stand_ins
+from mockserver.worldclock import WorldClock, is_driven, stand_ins
 from validator.contract.document import nearest
 from validator.contract.expressions import Json
 from validator.contract.model import Contract, Credential
@@ -299,6 +299,10 @@ class World:
         for module in modules:
             if any(driven is module for driven, _, _ in self._undo):
                 continue
+            if is_driven(module):
+                raise WorldError(
+                    f"module {module.__name__} lives in the time of another world; that one has to be closed first"
+                )
             found = stand_ins(module, self.clock)
             if not found:
                 raise WorldError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import itertools
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from types import ModuleType, SimpleNamespace
+from types import MethodType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from mockserver.app import App
@@ -304,8 +305,20 @@ def stand_ins(module: ModuleType, clock: WorldClock) -> dict[str, Any]:
                 if key.partition(".")[0] == value.__name__
             }
             out[name] = SimpleNamespace(**{**vars(value), **own})
-        elif callable(value):
-            known = f"{getattr(value, '__module__', '')}.{getattr(value, '__name__', '')}"
+        elif inspect.isbuiltin(value) or inspect.isfunction(value):
+            # Of these alone, since other things may answer to every name, or to none without complaint.
+            known = f"{value.__module__}.{value.__name__}"
             if known in functions:
                 out[name] = functions[known]
     return out
+
+
+def is_driven(module: ModuleType) -> bool:
+    """Tell whether a module has stand-ins of some clock already."""
+    known = [
+        value.sleep
+        for value in vars(module).values()
+        if type(value) is SimpleNamespace and hasattr(value, "sleep")
+    ]
+    known += vars(module).values()
+    return any(isinstance(one, MethodType) and isinstance(one.__self__, WorldClock) for one in known)

@@ -299,3 +299,35 @@ def test_a_module_that_measures_with_dates_lives_in_it_as_well(stage: Stage) -> 
 def test_a_time_that_cannot_be_moved_on_by_is_refused_in_words(world: World, by: Any) -> None:
     with pytest.raises(WorldError, match=r"write an ISO 8601 duration such as PT5M|beyond the year 9999"):
         world.clock.advance(by)
+
+
+@pytest.mark.parametrize("text", [CLIENT, "import time", "import asyncio", "from time import sleep"])
+def test_a_module_lives_in_one_time_at_a_time(stage: Stage, world: World, text: str) -> None:
+    client = module(text)
+    before = dict(vars(client))
+    with stage.open("other") as other:
+        other.drive(client)
+        with pytest.raises(WorldError, match="client_of_a_user lives in the time of another world"):
+            world.drive(client)
+    world.drive(client)
+
+    assert before != dict(vars(client))
+
+
+def test_what_else_a_module_holds_is_left_alone(world: World) -> None:
+    class Proxy:
+        """As frameworks have them: nothing can be asked of it outside of a request."""
+
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("working outside of a request")
+
+        def __call__(self) -> None:
+            pass
+
+    client = module("import time")
+    proxy = client.__dict__["request"] = Proxy()
+
+    world.drive(client)
+
+    assert client.request is proxy
+    assert world.clock.sleep == client.time.sleep
