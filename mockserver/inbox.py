@@ -102,6 +102,12 @@ class Inbox:
         self._planned: dict[str, deque[Reply]] = {}
         self._always: dict[str, Reply] = {}
         self._changed = threading.Condition()
+        self._answering = threading.local()
+
+    @property
+    def is_answering(self) -> bool:
+        """Tell whether this thread runs a function that is to answer a call."""
+        return getattr(self._answering, "is_so", False)
 
     @property
     def url(self) -> str:
@@ -211,7 +217,11 @@ class Inbox:
             is_verified=is_verified,
         )
         if not isinstance(reply, int):
-            taken = _answered(taken, reply)
+            self._answering.is_so = True
+            try:
+                taken = _answered(taken, reply)
+            finally:
+                self._answering.is_so = False
         with self._changed:
             self._calls.append(taken)
             self._changed.notify_all()

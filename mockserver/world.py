@@ -242,6 +242,7 @@ class World:
         self.clock: Final = WorldClock(self.control, self._app, tenant)
         self.clock._on_move = self._pull
         self._undo: list[tuple[ModuleType, str, Any]] = []
+        self.clock._is_answering = lambda: self._inbox is not None and self._inbox.is_answering
         self._inbox: Inbox | None = None
         self._is_over = False
 

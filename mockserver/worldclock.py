@@ -58,6 +58,8 @@ class WorldClock:
         self._sleepers: list[tuple[int, int]] = []
         self._count = itertools.count()
         self._on_move: Callable[[], None] = lambda: None
+        # Whoever moves the clock waits for the answers to callbacks: who gives one need not wait for the clock.
+        self._is_answering: Callable[[], bool] = lambda: False
         self.moves = 0
         self._began: int = began
 
@@ -118,7 +120,7 @@ class WorldClock:
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
         """Keep others from moving the clock."""
-        if not self._moving.acquire(timeout=PATIENCE_S):
+        if not self._moving.acquire(timeout=0 if self._is_answering() else PATIENCE_S):
             raise WorldError(
                 "the clock is being moved by another thread, which may be waiting for this one:"
                 " who answers a callback cannot move the clock"
@@ -222,7 +224,7 @@ class WorldClock:
         return result
 
     def _move_to(self, wake: int) -> None:
-        if not self._moving.acquire(timeout=TURN_S):
+        if not self._moving.acquire(timeout=0 if self._is_answering() else TURN_S):
             # Whoever moves it waits for an answer to a callback, most likely of this very thread: it sleeps no time.
             return
         try:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from mockserver import worldclock
 from mockserver.inbox import Call, Receiver
 from mockserver.settings import Settings
 from mockserver.stage import Stage
@@ -154,6 +155,27 @@ def test_a_handler_that_sleeps_on_the_clock_that_waits_for_it_sleeps_no_time(wor
 
     assert ([0], [200, 200]) == (slept, [call.answered for call in world.inbox.calls])
     world.assert_delivered_once()
+
+
+def test_a_handler_that_moves_the_clock_that_waits_for_it_is_told_so_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who waited at all would wait for longer than a receiver is given to answer.
+    monkeypatch.setattr(worldclock, "TURN_S", 60)
+    monkeypatch.setattr(worldclock, "PATIENCE_S", 60)
+
+    def handle(call: Call) -> int:
+        world.clock.sleep(5)
+        world.clock.advance(5)
+        return 200
+
+    world.inbox.respond_with(handle, times=1)
+    Kling(world).make(callback_url=world.inbox.url)
+
+    world.clock.run_until_idle()
+
+    assert "who answers a callback cannot move the clock" in world.calls[0].error
+    assert [500, 200, 200] == [call.answered for call in world.calls]
 
 
 @pytest.mark.parametrize("reply", [0, 100, 99, 600])
