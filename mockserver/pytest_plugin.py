@@ -11,7 +11,7 @@ import hashlib
 import re
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,7 +36,7 @@ LONGEST_NAME = 44
 """Characters of a test's name that its tenant has in its own; the last ones tell tests apart."""
 
 MARK = (
-    "understudy(clock='frozen', speed=1, now=None, seed=None, plan=(), credits=None, allow_violations=False):"
+    "understudy(clock='frozen', speed=0, now=None, seed=None, plan=(), credits=None, allow_violations=False):"
     " the world of this test. clock: frozen, real or scaled:N; speed: the same as a number, 0 at rest;"
     " now: the time that its clock begins with, as text or datetime; seed: draws the ids;"
     " plan: scenarios by name, or entries of a plan; credits: what its tasks may cost, as a number or by provider;"
@@ -213,6 +213,8 @@ def _speed(value: Any, where: str) -> float:
 def _wish_now(value: Any, where: str) -> Any:
     from datetime import datetime
 
+    if value is None:
+        return None
     try:
         found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -229,13 +231,15 @@ def _wish_seed(value: Any, where: str) -> int | None:
 
 
 def _wish_plan(value: Any, where: str) -> tuple[Any, ...]:
-    entries = (value,) if isinstance(value, str | Mapping) else tuple(value)
-    if not all(isinstance(one, str | Mapping) for one in entries):
+    entries = _several(value, str | Mapping)
+    if entries is None:
         raise pytest.UsageError(f"{where} {value!r}: write names of scenarios, or entries of a plan")
     return entries
 
 
 def _wish_credits(value: Any, where: str) -> Any:
+    if value is None:
+        return None
     amounts = value.values() if isinstance(value, Mapping) else (value,)
     for one in amounts:
         if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one < float("inf"):
@@ -246,7 +250,18 @@ def _wish_credits(value: Any, where: str) -> Any:
 def _wish_allowed(value: Any, where: str) -> tuple[str, ...]:
     if isinstance(value, bool):
         return ("*",) if value else ()
-    return (value,) if isinstance(value, str) else tuple(str(one) for one in value)
+    rules = _several(value, str)
+    if rules is None:
+        raise pytest.UsageError(f"{where} {value!r}: write True, an id of a rule, or several")
+    return rules
+
+
+def _several(value: Any, kind: Any) -> tuple[Any, ...] | None:
+    """Return one or several values of a kind as a tuple, none for None; None for anything else."""
+    if value is None or isinstance(value, kind):
+        return () if value is None else (value,)
+    found = tuple(value) if isinstance(value, Iterable) else (None,)
+    return found if all(isinstance(one, kind) for one in found) else None
 
 
 _WISHES: dict[str, tuple[str, Callable[[Any, str], Any]]] = {

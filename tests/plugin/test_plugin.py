@@ -110,13 +110,18 @@ def test_the_marker_gives_a_test_its_world(suite: Suite) -> None:
                 ids.append(make(understudy).json()["request_id"])
                 assert understudy.requests[0].scenario is None
 
+            @pytest.mark.understudy(now=None, seed=None, plan=None, credits=None, allow_violations=None)
+            def test_none_is_as_without(understudy):
+                assert 200 == make(understudy).status_code
+                assert understudy.requests[0].scenario is None
+
             @pytest.mark.understudy(clock="real")
             def test_real(understudy):
                 assert 1 == understudy.clock.speed
         """,
     )
 
-    suite.run("-p", "no:randomly").assert_outcomes(passed=7)
+    suite.run("-p", "no:randomly").assert_outcomes(passed=8)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +140,10 @@ def test_the_marker_gives_a_test_its_world(suite: Suite) -> None:
         ("seed='x'", "write a whole number"),
         ("credits=-1", "write a number, or numbers by provider"),
         ("plan=[1]", "write names of scenarios"),
+        ("plan=5", "write names of scenarios"),
+        ("credits=float('nan')", "write a number, or numbers by provider"),
+        ("allow_violations=3", "write True, an id of a rule, or several"),
+        ("allow_violations=[3]", "write True, an id of a rule, or several"),
     ],
 )
 def test_a_marker_that_cannot_be_understood_stops_the_run_before_it_begins(
@@ -391,8 +400,8 @@ LOOKS_OFTEN = """
 """
 
 
-@pytest.mark.parametrize("looks_a_read", [0.1, 1, 3], ids=["quick", "as-quick", "slow"])
-def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite, looks_a_read: float) -> None:
+@pytest.mark.parametrize(("reads", "nap"), [(200, 0.005), (24, 0.05), (12, 0.15)])
+def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite, reads: int, nap: float) -> None:
     suite.write(
         client=CLIENT,
         conftest=LOOKS_OFTEN,
@@ -404,9 +413,9 @@ def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite, looks_a_rea
                 task = make(understudy).json()["data"]["task_id"]
                 # A clock that was moved before is at rest as well.
                 understudy.clock.advance(1)
-                for _ in range(40):
+                for _ in range({reads}):
                     read(understudy, task)
-                    threading.Event().wait(0.05 * {looks_a_read})
+                    threading.Event().wait({nap})
         """,
     )
 
@@ -593,6 +602,23 @@ def test_strict_fails_a_test_whose_client_sent_what_is_refused(suite: Suite) -> 
     )
 
 
+def test_strict_says_so_where_it_cannot_tell(suite: Suite) -> None:
+    suite.ini("understudy_providers = kling", "understudy_strict = true")
+    suite.write(
+        test_dead="""
+            def test_dead(understudy, understudy_server):
+                understudy_server.stop()
+        """
+    )
+
+    result = suite.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["the test itself passed, but understudy_strict is on: the server * was stopped"]
+    )
+
+
 # --- other servers, no server -----------------------------------------------------------------------------
 
 
@@ -666,6 +692,6 @@ def test_help_and_markers_teach(suite: Suite) -> None:
     ):
         assert name in text
     markers = suite.run("--markers").stdout.str()
-    assert "@pytest.mark.understudy(clock='frozen', speed=1, now=None" in markers
+    assert "@pytest.mark.understudy(clock='frozen', speed=0, now=None" in markers
     fixtures = suite.run("--fixtures", "-v").stdout.str()
     assert "A world of this test alone" in fixtures
