@@ -102,6 +102,12 @@ class Inbox:
         self._planned: dict[str, deque[Reply]] = {}
         self._always: dict[str, Reply] = {}
         self._changed = threading.Condition()
+        self._answering = threading.local()
+
+    @property
+    def is_answering(self) -> bool:
+        """Tell whether this thread runs a function that is to answer a call."""
+        return getattr(self._answering, "is_so", False)
 
     @property
     def url(self) -> str:
@@ -211,7 +217,11 @@ class Inbox:
             is_verified=is_verified,
         )
         if not isinstance(reply, int):
-            taken = _answered(taken, reply)
+            self._answering.is_so = True
+            try:
+                taken = _answered(taken, reply)
+            finally:
+                self._answering.is_so = False
         with self._changed:
             self._calls.append(taken)
             self._changed.notify_all()
@@ -228,9 +238,13 @@ class Inbox:
 def _answered(call: Call, reply: Callable[[Call], int]) -> Call:
     """Return a call with what a function makes of it."""
     try:
-        return replace(call, answered=int(reply(call)))
-    except Exception as error:  # a receiver that dies answers 500, and its test is told why
+        status: Any = reply(call)
+        if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
+            raise TypeError(f"the function that answers returned {status!r}; a status is wanted, 200 to 599")
+    except BaseException as error:
+        # A receiver that dies answers 500, and its test is told why; what pytest.fail raises is no Exception.
         return replace(call, answered=500, error=f"{type(error).__name__}: {error}")
+    return replace(call, answered=int(status))
 
 
 class Receiver:
@@ -314,7 +328,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         name = unquote("/".join(parts[2:]))
         headers = {key.lower(): value for key, value in self.headers.items()}
-        self._answer(inbox.take(name, self.command, headers, content))
+        try:
+            status = inbox.take(name, self.command, headers, content)
+        except Exception:
+            if self.owner.find(tenant) is inbox:
+                raise
+            # Its world was closed while the call arrived.
+            status = 410
+        self._answer(status)
 
     do_POST = do_PUT = do_PATCH = do_GET = do_DELETE = do_HEAD = _take  # noqa: N815 - names of the library
 

@@ -11,12 +11,14 @@ import hashlib
 import re
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mockserver.settings import Settings
     from mockserver.stage import Stage
     from mockserver.world import World
@@ -28,13 +30,13 @@ LOOK_S = 5.0
 """Real seconds between two looks at a test that may be waiting for a clock that nobody moves."""
 
 POLLS_THAT_HANG = 3
-"""Reads of one running task between two such looks that count as waiting in vain."""
+"""Reads of one running task at one moment that count as waiting in vain, where they go on from look to look."""
 
 LONGEST_NAME = 44
 """Characters of a test's name that its tenant has in its own; the last ones tell tests apart."""
 
 MARK = (
-    "understudy(clock='frozen', speed=1, now=None, seed=None, plan=(), credits=None, allow_violations=False):"
+    "understudy(clock='frozen', speed=0, now=None, seed=None, plan=(), credits=None, allow_violations=False):"
     " the world of this test. clock: frozen, real or scaled:N; speed: the same as a number, 0 at rest;"
     " now: the time that its clock begins with, as text or datetime; seed: draws the ids;"
     " plan: scenarios by name, or entries of a plan; credits: what its tasks may cost, as a number or by provider;"
@@ -115,9 +117,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the marker known, and refuse options that cannot be understood before anything runs."""
     config.addinivalue_line("markers", MARK)
     config.stash[_TOTALS] = {}
+    # Whoever sets nothing pays for nothing; what a worker of pytest-xdist is told was looked at where it was started.
+    if not _is_worker(config) and any(_is_set(config, name) for name in _SETTINGS):
+        _settings(config)
+        _wishes_of_all(config)
+
+
+_SETTINGS = (
+    *("--understudy-port", "--understudy-speed", "understudy_clock", "understudy_now", "understudy_seed"),
+    *("understudy_variants", "understudy_effects", "understudy_limits", "understudy_credentials"),
+    "understudy_webhook_secrets",
+)
+"""Options and ini names that are read here; what specs say about the others is known when they are loaded."""
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _is_set(config: pytest.Config, name: str) -> bool:
+    if name.startswith("--"):
+        return config.getoption(name) is not None
+    return config.getini(name) not in (
+        "",
+        [],
+        {"understudy_clock": "frozen", "understudy_seed": "1"}.get(name),
+    )
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -144,6 +172,8 @@ def _settings(config: pytest.Config) -> Settings:
             log="off",
             seed=None if seed == "none" else int(seed),
             max_tenants=1_000_000,
+            # A patient client polls some thousand times; what it sent at first is to be judged as well.
+            journal_entries=10_000,
             providers=tuple(config.getini("understudy_providers")),
             specs=tuple(str(path) for path in config.getini("understudy_specs")),
             variants=parse_variants(config.getini("understudy_variants")),
@@ -183,6 +213,8 @@ def _speed(value: Any, where: str) -> float:
 def _wish_now(value: Any, where: str) -> Any:
     from datetime import datetime
 
+    if value is None:
+        return None
     try:
         found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -199,13 +231,15 @@ def _wish_seed(value: Any, where: str) -> int | None:
 
 
 def _wish_plan(value: Any, where: str) -> tuple[Any, ...]:
-    entries = (value,) if isinstance(value, str | Mapping) else tuple(value)
-    if not all(isinstance(one, str | Mapping) for one in entries):
+    entries = _several(value, str | Mapping)
+    if entries is None:
         raise pytest.UsageError(f"{where} {value!r}: write names of scenarios, or entries of a plan")
     return entries
 
 
 def _wish_credits(value: Any, where: str) -> Any:
+    if value is None:
+        return None
     amounts = value.values() if isinstance(value, Mapping) else (value,)
     for one in amounts:
         if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one < float("inf"):
@@ -216,7 +250,18 @@ def _wish_credits(value: Any, where: str) -> Any:
 def _wish_allowed(value: Any, where: str) -> tuple[str, ...]:
     if isinstance(value, bool):
         return ("*",) if value else ()
-    return (value,) if isinstance(value, str) else tuple(str(one) for one in value)
+    rules = _several(value, str)
+    if rules is None:
+        raise pytest.UsageError(f"{where} {value!r}: write True, an id of a rule, or several")
+    return rules
+
+
+def _several(value: Any, kind: Any) -> tuple[Any, ...] | None:
+    """Return one or several values of a kind as a tuple, none for None; None for anything else."""
+    if value is None or isinstance(value, kind):
+        return () if value is None else (value,)
+    found = tuple(value) if isinstance(value, Iterable) else (None,)
+    return found if all(isinstance(one, kind) for one in found) else None
 
 
 _WISHES: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
@@ -231,18 +276,23 @@ _WISHES: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
 }
 
 
-def _wishes(item: pytest.Item) -> dict[str, Any]:
-    """Return what a test wants of its world: the markers, the nearest first, then options, then ini.
-
-    Raises UsageError for what no marker has.
-    """
-    config = item.config
+def _wishes_of_all(config: pytest.Config) -> dict[str, Any]:
+    """Return what options and ini want of every world; raises UsageError for what cannot be understood."""
     out: dict[str, Any] = {"speed": _speed_of_text(config.getini("understudy_clock"), "understudy_clock")}
     if now := config.getini("understudy_now"):
         out["now"] = _wish_now(now, "understudy_now")
     given = config.getoption("--understudy-speed")
     if given is not None:
         out["speed"] = _speed(given, "--understudy-speed")
+    return out
+
+
+def _wishes(item: pytest.Item) -> dict[str, Any]:
+    """Return what a test wants of its world: the markers, the nearest first, then options, then ini.
+
+    Raises UsageError for what no marker has.
+    """
+    out = _wishes_of_all(item.config)
     for mark in reversed(list(item.iter_markers("understudy"))):
         if mark.args:
             raise pytest.UsageError(
@@ -266,7 +316,7 @@ def _wishes(item: pytest.Item) -> dict[str, Any]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse markers that cannot be understood before anything runs."""
-    if hasattr(config, "workerinput"):
+    if _is_worker(config):
         # A worker of pytest-xdist cannot refuse the run in words; there the tests fail one by one.
         return
     for item in items:
@@ -299,17 +349,17 @@ def understudy_server(request: pytest.FixtureRequest) -> Iterator[Stage]:
     from validator.contract.document import SpecError
 
     config = request.config
-    url = config.getoption("--understudy-url") or ""
-    settings = _settings(config)
+    url, port = config.getoption("--understudy-url") or "", config.getoption("--understudy-port")
     try:
-        stage = Stage(
-            settings,
-            url=url,
-            token=_token(config),
-            has_port=config.getoption("--understudy-port") != "off",
-        )
+        stage = Stage(_settings(config), url=url, token=_token(config), has_port=port != "off")
     except (SettingError, SpecError, WorldError) as error:
-        pytest.exit(f"understudy cannot be started: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+        told = f"understudy cannot be started: {_in_our_words(str(error), url)}"
+        if not _is_worker(config):
+            pytest.exit(told, returncode=pytest.ExitCode.USAGE_ERROR)
+        # A worker that leaves takes the run of all others with it, without a word; here its tests fail one by one.
+        if port not in (None, "any", "off"):
+            told += "; each worker of pytest-xdist has a server of its own, and needs a port of its own"
+        pytest.fail(told, pytrace=False)
     watch = _Watch(config)
     config.pluginmanager.register(watch, "understudy-watch")
     try:
@@ -319,6 +369,16 @@ def understudy_server(request: pytest.FixtureRequest) -> Iterator[Stage]:
         watch.stop()
         stage.stop()
         add(config.stash[_TOTALS], stage.totals)
+
+
+def _in_our_words(text: str, url: str) -> str:
+    """Return an error of the server, whose advice speaks of the options of its command, with those of pytest."""
+    advice = (
+        "leave out --understudy-url for a server of this process"
+        if url
+        else "--understudy-port any takes any"
+    )
+    return re.sub(r"\([^()]*--(?:port|server)\b[^()]*\)", f"({advice})", text)
 
 
 def _token(config: pytest.Config) -> str:
@@ -375,8 +435,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     result = yield
     world = item.stash.get(_WORLD, None)
     if world is not None and item.config.getini("understudy_strict"):
+        from mockserver.steering import WorldError
+
         try:
             world.assert_no_violations(allow=_wishes(item).get("allow", ()))
+        except WorldError as error:
+            pytest.fail(f"the test itself passed, but understudy_strict is on: {error}", pytrace=False)
         except AssertionError as error:
             pytest.fail(
                 f"the test itself passed, but understudy_strict is on:\n{error}\n\n"
@@ -415,7 +479,7 @@ class _Watch:
         self._config = config
         self._over = threading.Event()
         self._world: World | None = None
-        self._reads: dict[str, int] = {}
+        self._before: tuple[datetime, dict[str, int], dict[str, int]] | None = None
         self._told: set[str] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -429,7 +493,7 @@ class _Watch:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         __tracebackhide__ = True
         with self._lock:
-            self._world, self._reads = item.stash.get(_WORLD, None), {}
+            self._world, self._before = item.stash.get(_WORLD, None), None
         if self._world is not None and self._thread is None:
             self._thread = threading.Thread(target=self._look, name="understudy-watch", daemon=True)
             self._thread.start()
@@ -446,22 +510,33 @@ class _Watch:
                     self._judge(self._world)
 
     def _judge(self, world: World) -> None:
-        from mockserver.story import reads_at_rest, waiting_text
+        from mockserver.story import endless_text, reads_at_rest, reads_in_vain, waiting_text
 
         try:
-            reads = reads_at_rest(world)
+            at = world.clock.now
+            waiting, vain = reads_at_rest(world), reads_in_vain(world)
         except Exception:  # a server that is busy is looked at the next time
             return
-        grown = {
-            task: count
-            for task, count in reads.items()
-            if count - self._reads.get(task, 0) >= POLLS_THAT_HANG
-        }
-        if self._reads and grown:
-            self._told.add(world.tenant)
-            task = max(grown, key=lambda one: grown[one])
-            self._say(f"understudy: {world.tenant} seems to wait in vain.\n{waiting_text(task, grown[task])}")
-        self._reads = reads
+        before, self._before = self._before, (at, waiting, vain)
+        if before is None:
+            return
+        then, waiting_then, vain_then = before
+        # A client asks every few seconds: often enough altogether, and again since the last look at the same moment.
+        still = [
+            task
+            for task, count in waiting.items()
+            if then == at and count >= POLLS_THAT_HANG and count > waiting_then.get(task, count)
+        ]
+        endless = [task for task in vain if then < at and task in vain_then]
+        if still:
+            task = max(still, key=lambda one: waiting[one])
+            told = waiting_text(task, waiting[task])
+        elif endless:
+            told = endless_text(endless[0], vain[endless[0]], at)
+        else:
+            return
+        self._told.add(world.tenant)
+        self._say(f"understudy: {world.tenant} seems to wait in vain.\n{told}")
 
     def _say(self, text: str) -> None:
         """Write to the terminal at once, past what pytest captures: who waits for ever sees no report."""

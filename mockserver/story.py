@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Container, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from validator.contract.expressions import Json
 from validator.report import printable
 
 if TYPE_CHECKING:
-    from mockserver.world import World
+    from mockserver.world import Seen, World
 
 TAIL: Final = 10
 """Exchanges, tasks and so on that a story tells of one kind."""
@@ -29,14 +29,27 @@ LONGEST_BODY: Final = 300
 LONGEST_TARGET: Final = 100
 
 POLLS_AT_REST: Final = 3
-"""Reads of a running task, while the clock never moved, that look like waiting."""
+"""Reads of a running task at one moment of a clock at rest that look like waiting."""
+
+LONGEST_WAIT: Final = timedelta(days=1)
+"""Longer than a client waits for a video that nothing more comes of."""
+
+
+NO_ANSWER: Final = "no answer within"
+"""How the error of an attempt begins that its receiver did not answer in time."""
+
+BLOCKED: Final = (
+    "A receiver in the event loop of an async test cannot answer while the test itself moves the clock:",
+    "let await understudy.clock.async_sleep(300) move it.",
+)
 
 
 def story(world: World) -> str:
     """Return what a failing test should know of its client: what was wrong, what is open, what came last."""
-    requests, tasks = world.requests, world.tasks
+    requests, tasks, violations = world.requests, world.tasks, world.violations
     parts = [
-        violations_text(world.violations) if world.violations else "",
+        violations_text(violations) if violations else "",
+        _warnings(requests),
         _waiting(world),
         _open_tasks(tasks),
         _failed(world.deliveries),
@@ -59,14 +72,39 @@ def violations_text(found: Sequence[tuple[Request, Violation]]) -> str:
             lines.append(f"    sent      {_short(request.body)}")
         lines.append(f"    answered  {_short(request.answer)}")
         for one in findings:
-            label = "fails" if one.effect == "fail" else "refused"
-            lines.append(f"    {label:<9} {printable(one.where) or 'request'}: {printable(one.message)}")
-            rows = (("found", one.found), ("allowed", one.allowed), ("try", one.suggestion))
-            lines += [f"              {name:<8} {printable(text)}" for name, text in rows if text]
-            lines.append(f"              rule     {one.rule} ({one.evidence}); understudy explain {one.rule}")
+            lines += _finding("fails" if one.effect == "fail" else "refused", one)
         lines += [f"    perhaps   {_without_tenant(miss)}" for miss in request.near_misses[:3]]
     if count > TAIL:
         lines += ["", f"  and {count - TAIL:,} more"]
+    return "\n".join(lines)
+
+
+def _finding(label: str, one: Violation) -> list[str]:
+    rows = (("found", one.found), ("allowed", one.allowed), ("try", one.suggestion))
+    return [
+        f"    {label:<9} {printable(one.where) or 'request'}: {printable(one.message)}",
+        *(f"              {name:<8} {printable(text)}" for name, text in rows if text),
+        f"              rule     {one.rule} ({one.evidence}); understudy explain {one.rule}",
+    ]
+
+
+def _warnings(requests: Sequence[Request]) -> str:
+    """Return what was noticed in requests without being refused, each thing once; "" where there was nothing."""
+    first: dict[tuple[str, str, str], tuple[Request, Violation]] = {}
+    for request in requests:
+        for one in request.violations:
+            if not one.is_error:
+                first.setdefault((one.rule, one.where, one.found), (request, one))
+    if not first:
+        return ""
+    lines = ["Noticed in requests, and no reason to refuse them:"]
+    line = ""
+    for request, one in islice(first.values(), TAIL):
+        if line != (line := exchange_line(request)):
+            lines += ["", f"  {line}"]
+        lines += _finding("warning", one)
+    if len(first) > TAIL:
+        lines += ["", f"  and {len(first) - TAIL:,} more"]
     return "\n".join(lines)
 
 
@@ -154,15 +192,31 @@ def summary(totals: Totals) -> str:
 
 
 def reads_at_rest(world: World) -> dict[str, int]:
-    """Return how often each running task was read, where the clock is at rest and never moved; else nothing."""
-    if world.clock.moves or not world.clock.is_frozen:
+    """Return how often each running task was read since the clock of a world was last moved; {} where it runs."""
+    if not world.clock.is_frozen:
         return {}
+    now = world.clock.now
     running = {task.id for task in world.tasks if not task.has_ended}
-    reads: dict[str, int] = {}
-    for request in world.requests:
-        if request.method == "GET" and request.task is not None and request.task in running:
-            reads[request.task] = reads.get(request.task, 0) + 1
-    return reads
+    return _reads((request for request in world.requests if request.at == now), running)
+
+
+def reads_in_vain(world: World) -> dict[str, int]:
+    """Return how often each task was read that will never end, where that has been so for longer than a day."""
+    now = world.clock.now
+    endless = {
+        task.id
+        for task in world.tasks
+        if not task.has_ended and now - task.updated > LONGEST_WAIT and task.timeline[-1][0] <= task.updated
+    }
+    return _reads(world.requests, endless)
+
+
+def _reads(requests: Iterable[Request], tasks: Container[str]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for request in requests:
+        if request.method == "GET" and request.task is not None and request.task in tasks:
+            out[request.task] = out.get(request.task, 0) + 1
+    return out
 
 
 def _waiting(world: World) -> str:
@@ -175,10 +229,20 @@ def _waiting(world: World) -> str:
 def waiting_text(task: str, count: int) -> str:
     """Return what to do about a client that polls while its clock is at rest."""
     return (
-        f"Task {task} was read {count} times while the clock of this world never moved, so that it cannot change.\n"
+        f"Task {task} was read {count} times while the clock of this world stood still, so that it cannot change.\n"
         "Either let the client sleep on that clock: hand it understudy.clock.sleep (or async_sleep), or call\n"
         "understudy.drive(the module that sleeps); or move it by hand: understudy.clock.advance('PT5M');\n"
         "or let it run: @pytest.mark.understudy(speed=60)."
+    )
+
+
+def endless_text(task: str, count: int, now: datetime) -> str:
+    """Return what to do about a client that never gives up."""
+    return (
+        f"Nothing more comes of task {task}, and the client goes on reading it: {count:,} of its last reads,\n"
+        f"and it is {now:%Y-%m-%d %H:%M} in this world.\n"
+        "A client has to give up at some time, and to measure it on that clock: hand it understudy.clock.monotonic\n"
+        "(or time), or call understudy.drive(the module that measures it)."
     )
 
 
@@ -201,10 +265,13 @@ def _failed(deliveries: Sequence[Delivery]) -> str:
     if not found:
         return ""
     count = len(found)
+    errors = [tried.error for one in found for tried in one.attempts]
+    is_late = any(error.startswith(NO_ANSWER) and "(scenario" not in error for error in errors)
     return "\n".join(
         [
             f"{count} {'callback was' if count == 1 else 'callbacks were'} not taken:",
             *map(delivery_line, found[-TAIL:]),
+            *(BLOCKED if is_late else ()),
         ]
     )
 
@@ -218,10 +285,11 @@ def _calls(world: World) -> str:
     )
 
 
-def _tail(requests: Sequence[Request]) -> str:
+def _tail(requests: Seen[Request]) -> str:
     if not requests:
         return "No request came to this world: does the client use its base URL, or its transport?"
-    head = f"The last {TAIL} of {len(requests)} requests:" if len(requests) > TAIL else "All requests:"
+    count = len(requests) + requests.dropped
+    head = f"The last {TAIL} of {count:,} requests:" if count > TAIL else "All requests:"
     lines: list[list[str]] = []
     for line in map(exchange_line, requests[-TAIL:]):
         if lines and lines[-1][0] == line:

@@ -36,7 +36,7 @@ from mockserver.records import (
 )
 from mockserver.remote import RemoteError, deliver, headers_of
 from mockserver.steering import WorldError
-from mockserver.worldclock import WorldClock, stand_ins
+from mockserver.worldclock import WorldClock, is_driven, stand_ins
 from validator.contract.document import nearest
 from validator.contract.expressions import Json
 from validator.contract.model import Contract, Credential
@@ -242,6 +242,7 @@ class World:
         self.clock: Final = WorldClock(self.control, self._app, tenant)
         self.clock._on_move = self._pull
         self._undo: list[tuple[ModuleType, str, Any]] = []
+        self.clock._is_answering = lambda: self._inbox is not None and self._inbox.is_answering
         self._inbox: Inbox | None = None
         self._is_over = False
 
@@ -292,17 +293,21 @@ class World:
         return out
 
     def drive(self, *modules: ModuleType) -> None:
-        """Give modules of a client the time of this world: `time`, `asyncio.sleep` and their like, until it closes.
+        """Give modules of a client the time of this world: `time`, `asyncio.sleep`, `datetime.now`, until it closes.
 
-        Raises WorldError for a module that reaches neither, since then nothing would change.
+        Raises WorldError for a module that reaches none of them, since then nothing would change.
         """
         for module in modules:
             if any(driven is module for driven, _, _ in self._undo):
                 continue
+            if is_driven(module):
+                raise WorldError(
+                    f"module {module.__name__} lives in the time of another world; that one has to be closed first"
+                )
             found = stand_ins(module, self.clock)
             if not found:
                 raise WorldError(
-                    f"module {module.__name__} imports neither time nor asyncio, nor a function of theirs;"
+                    f"module {module.__name__} imports neither time nor asyncio nor datetime, nor what is in them;"
                     " name the module in which the client sleeps"
                 )
             for name, value in found.items():
@@ -385,10 +390,17 @@ class World:
         hidden = told["kept"] - len(told["deliveries"]) + told["dropped"]
         return _seen(map(delivery_of, told["deliveries"]), hidden)
 
+    def _deliveries_of(self, task: str) -> Seen[Delivery]:
+        """Return the callbacks of one task, also where those of many others came after them."""
+        told = self.control.call(
+            "GET", f"/deliveries?task={quote(task, safe='')}&limit={MOST_SHOWN}", has="deliveries"
+        )
+        return _seen(map(delivery_of, told["deliveries"]), told["dropped"])
+
     @property
     def violations(self) -> tuple[tuple[Request, Violation], ...]:
         """Return pairs (request, finding) of what was wrong with the requests and cost the client a task."""
-        found = [(request, one) for request in self.requests for one in request.errors]
+        found = [(request, one) for request in self._wrong() for one in request.errors]
         if not any(one.kind == "not-found" for _, one in found):
             return tuple(found)
         # A task that a scenario hides for a while is no mistake of those who look for it.
@@ -399,6 +411,18 @@ class World:
             if one.kind != "not-found" or not any(name in request.target for name in known)
         )
 
+    def _wrong(self) -> Seen[Request]:
+        """Return the requests that were not accepted, also those that many good ones came after."""
+        pages = [
+            self.control.call("GET", f"/requests?verdict={verdict}&limit={MOST_SHOWN}", has="requests")
+            for verdict in ("fails", "refused")
+        ]
+        out = Seen(sorted((one for page in pages for one in _requests(page)), key=lambda one: one.at))
+        # A page that is full may have had no room for more.
+        is_full = any(len(page["requests"]) >= MOST_SHOWN for page in pages)
+        out.dropped = max(is_full, *(page["dropped"] for page in pages))
+        return out
+
     @property
     def cost(self) -> Costs:
         """Return what the tasks cost, in units and in money where the price list has any."""
@@ -407,6 +431,8 @@ class World:
     @property
     def inbox(self) -> Inbox:
         """Return a receiver of callbacks on a real socket, opened when it is first asked for."""
+        if self._is_over:
+            raise WorldError(f"world {self.tenant} was closed, its inbox with it")
         if self._inbox is None:
             self._inbox = self._stage.receiver.open(
                 self.tenant, now=lambda: self.clock.ms, verify=self._verify, pump=self._pump
@@ -472,15 +498,16 @@ class World:
 
     # --- judging
 
-    def assert_no_violations(self, *, allow: Iterable[str] = ()) -> None:
+    def assert_no_violations(self, *, allow: str | Iterable[str] = ()) -> None:
         """Fail where the client sent a request that the provider refuses or lets fail, with all findings in words.
 
-        `allow` names rules that may be broken, `*` standing for any part of one.
+        `allow` names rules that may be broken, one or several, `*` standing for any part of one.
         """
         __tracebackhide__ = True
         from mockserver.story import violations_text
 
-        patterns = tuple(allow)
+        # A text is a sequence, too, of characters: its * would allow everything.
+        patterns = (allow,) if isinstance(allow, str) else tuple(allow)
         found = [
             (request, one)
             for request, one in self.violations
@@ -488,7 +515,7 @@ class World:
         ]
         if found:
             raise AssertionError(violations_text(found))
-        self._check_whole("requests", self.requests)
+        self._check_whole("requests", self._wrong())
 
     @property
     def conduct(self) -> Conduct:
@@ -496,6 +523,8 @@ class World:
         from mockserver.trial import conduct_of
 
         server = self._stage.server
+        if self._is_over:
+            raise WorldError(f"world {self.tenant} was closed, and what happened in it is forgotten")
         if server is None:
             raise WorldError(
                 f"the server is elsewhere ({self.origin}), and the laws look at what only it knows;"
@@ -562,7 +591,7 @@ class World:
         from mockserver.story import delivery_line
 
         name = task if isinstance(task, str) or task is None else task.id
-        found = [one for one in self.deliveries if name in (None, one.task)]
+        found = self.deliveries if name is None else self._deliveries_of(name)
         if not found:
             whose = "there is" if name is None else f"task {name} has"
             raise AssertionError(
@@ -575,12 +604,12 @@ class World:
         if wrong or twice:
             lines = [delivery_line(one) for one in (*wrong, *(one for one in twice if one not in wrong))]
             raise AssertionError("\n".join(["not delivered exactly once:", *lines]))
-        self._check_whole("deliveries", self.deliveries)
+        self._check_whole("deliveries", found)
 
     def _check_whole(self, what: str, seen: Seen[Any]) -> None:
         if seen.dropped:
             raise WorldError(
-                f"{seen.dropped:,} older {what} of this world are not kept any more,"
+                f"older {what} of this world cannot be looked at any more ({seen.dropped:,} at least),"
                 " so that nothing can be said about all of them"
             )
 
@@ -596,7 +625,10 @@ class World:
             self._inbox = None
         if not self._is_over:
             self._is_over = True
-            self._stage.forget(self)
+            try:
+                self._stage.forget(self)
+            finally:
+                self.control.is_over = True
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -611,6 +643,11 @@ class World:
     def __repr__(self) -> str:
         """Return which world it is."""
         return f"<world {self.tenant} at {self.origin}: {', '.join(self._stage.contracts)}>"
+
+
+def _requests(told: Mapping[str, Any]) -> list[Request]:
+    """Return the requests of a page of the journal, oldest first."""
+    return [request_of(one) for one in reversed(told["requests"])]
 
 
 def _seen(newest_first: Iterable[T], dropped: int) -> Seen[T]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import itertools
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from types import ModuleType, SimpleNamespace
+from datetime import UTC, datetime, timedelta, tzinfo
+from types import MethodType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from mockserver.app import App
@@ -18,7 +19,8 @@ from mockserver.records import (
     event_of,
 )
 from mockserver.steering import Control, WorldError
-from validator.contract.expressions import Json
+from validator.contract.durations import milliseconds
+from validator.contract.expressions import LATEST, Json
 
 if TYPE_CHECKING:
     pass
@@ -56,6 +58,8 @@ class WorldClock:
         self._sleepers: list[tuple[int, int]] = []
         self._count = itertools.count()
         self._on_move: Callable[[], None] = lambda: None
+        # Whoever moves the clock waits for the answers to callbacks: who gives one need not wait for the clock.
+        self._is_answering: Callable[[], bool] = lambda: False
         self.moves = 0
         self._began: int = began
 
@@ -116,7 +120,7 @@ class WorldClock:
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
         """Keep others from moving the clock."""
-        if not self._moving.acquire(timeout=PATIENCE_S):
+        if not self._moving.acquire(timeout=0 if self._is_answering() else PATIENCE_S):
             raise WorldError(
                 "the clock is being moved by another thread, which may be waiting for this one:"
                 " who answers a callback cannot move the clock"
@@ -134,10 +138,20 @@ class WorldClock:
         Callbacks have been answered, and those that failed were tried again as often as the time allowed.
         """
         if isinstance(by, str):
+            try:
+                # An admin API that refuses it speaks of schemas.
+                milliseconds(by if by not in ("P", "PT") else "")
+            except ValueError:
+                raise WorldError(
+                    f"'{by}' is no time to move on by: write an ISO 8601 duration such as PT5M, PT90S or P1D,"
+                    " or seconds as a number"
+                ) from None
             return self._advance({"by": by})
         seconds = by.total_seconds() if isinstance(by, timedelta) else by
         if not 0 <= seconds < math.inf:
             raise WorldError(f"a clock cannot be moved on by {seconds:g} s")
+        if self.ms + seconds * 1000 > LATEST:
+            raise WorldError(f"{seconds:,.0f} s from now lies beyond the year 9999, where the clock ends")
         return self._advance({"to": self.ms + math.ceil(seconds * 1000)})
 
     def advance_to_next_event(self) -> Events:
@@ -210,7 +224,7 @@ class WorldClock:
         return result
 
     def _move_to(self, wake: int) -> None:
-        if not self._moving.acquire(timeout=TURN_S):
+        if not self._moving.acquire(timeout=0 if self._is_answering() else TURN_S):
             # Whoever moves it waits for an answer to a callback, most likely of this very thread: it sleeps no time.
             return
         try:
@@ -235,10 +249,41 @@ def _moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
+def _datetime_on(clock: WorldClock) -> type[datetime]:
+    """Return a stand-in for the class datetime whose `now` is that of a clock.  What it makes are real ones."""
+
+    class OnClock(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, datetime)
+
+        def __subclasscheck__(cls, kind: type) -> bool:
+            return issubclass(kind, datetime)
+
+    class Driven(datetime, metaclass=OnClock):
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+            return datetime(*args, **kwargs)
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.fromtimestamp(clock.time(), tz)
+
+        @classmethod
+        def today(cls) -> Any:
+            return datetime.fromtimestamp(clock.time())
+
+        @classmethod
+        def utcnow(cls) -> Any:
+            return _moment(clock.ms).replace(tzinfo=None)
+
+    Driven.__name__ = Driven.__qualname__ = "datetime"
+    return Driven
+
+
 def stand_ins(module: ModuleType, clock: WorldClock) -> dict[str, Any]:
     """Return what to put in place of the names by which a module reaches time and sleeping.
 
-    The modules `time` and `asyncio` under any name, and their functions imported by themselves.
+    The modules `time`, `asyncio` and `datetime` under any name, their functions imported by themselves, and the class
+    of the last.
     """
     functions = {
         "time.time": clock.time,
@@ -251,15 +296,31 @@ def stand_ins(module: ModuleType, clock: WorldClock) -> dict[str, Any]:
     }
     out: dict[str, Any] = {}
     for name, value in vars(module).items():
-        if isinstance(value, ModuleType) and value.__name__ in ("time", "asyncio"):
+        if value is datetime:
+            out[name] = _datetime_on(clock)
+        elif isinstance(value, ModuleType) and value.__name__ == "datetime":
+            out[name] = SimpleNamespace(**{**vars(value), "datetime": _datetime_on(clock)})
+        elif isinstance(value, ModuleType) and value.__name__ in ("time", "asyncio"):
             own = {
                 key.rpartition(".")[2]: function
                 for key, function in functions.items()
                 if key.partition(".")[0] == value.__name__
             }
             out[name] = SimpleNamespace(**{**vars(value), **own})
-        elif callable(value):
-            known = f"{getattr(value, '__module__', '')}.{getattr(value, '__name__', '')}"
+        elif inspect.isbuiltin(value) or inspect.isfunction(value):
+            # Of these alone, since other things may answer to every name, or to none without complaint.
+            known = f"{value.__module__}.{value.__name__}"
             if known in functions:
                 out[name] = functions[known]
     return out
+
+
+def is_driven(module: ModuleType) -> bool:
+    """Tell whether a module has stand-ins of some clock already."""
+    known = [
+        value.sleep
+        for value in vars(module).values()
+        if type(value) is SimpleNamespace and hasattr(value, "sleep")
+    ]
+    known += vars(module).values()
+    return any(isinstance(one, MethodType) and isinstance(one.__self__, WorldClock) for one in known)

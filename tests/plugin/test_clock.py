@@ -8,6 +8,7 @@ import threading
 import time
 import types
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -255,3 +256,78 @@ def test_a_module_that_is_driven_lives_in_the_time_of_the_world(stage: Stage) ->
 def test_a_module_that_reaches_no_time_is_refused(world: World) -> None:
     with pytest.raises(WorldError, match="client_of_a_user imports neither time nor asyncio"):
         world.drive(module("import json"))
+
+
+DATES = """
+import datetime as dates
+from datetime import UTC, datetime, timedelta
+
+def look():
+    return datetime.now(UTC), dates.datetime.now(), datetime.today(), datetime.utcnow()
+
+def give_up_after(hours, sleep):
+    deadline = datetime.now() + timedelta(hours=hours)
+    while datetime.now() < deadline:
+        sleep(60)
+
+def make():
+    return datetime(2026, 1, 2), datetime.fromisoformat("2026-01-02"), datetime.strptime("2026", "%Y")
+"""
+
+
+def test_a_module_that_measures_with_dates_lives_in_it_as_well(stage: Stage) -> None:
+    client = module(DATES)
+    with stage.open("dated") as world:
+        world.drive(client)
+        world.clock.advance("P1D")
+
+        now, here, today, utc = client.look()
+        assert world.clock.now == now
+        assert now == here.astimezone(UTC) == today.astimezone(UTC) == utc.replace(tzinfo=UTC)
+        client.give_up_after(2, world.clock.sleep)
+        assert timedelta(hours=2) == world.clock.now - now
+
+        assert all(type(one) is datetime for one in (*client.look(), *client.make()))
+        assert isinstance(datetime(2026, 1, 1), client.datetime)
+        assert issubclass(datetime, client.datetime)
+        assert client.dates.timedelta is timedelta
+
+    assert client.datetime is datetime
+
+
+@pytest.mark.parametrize("by", ["5m", "", "P", "PT-5M", "P1Y", "5", "PT5M ", 10**12, timedelta(days=10**7)])
+def test_a_time_that_cannot_be_moved_on_by_is_refused_in_words(world: World, by: Any) -> None:
+    with pytest.raises(WorldError, match=r"write an ISO 8601 duration such as PT5M|beyond the year 9999"):
+        world.clock.advance(by)
+
+
+@pytest.mark.parametrize("text", [CLIENT, "import time", "import asyncio", "from time import sleep"])
+def test_a_module_lives_in_one_time_at_a_time(stage: Stage, world: World, text: str) -> None:
+    client = module(text)
+    before = dict(vars(client))
+    with stage.open("other") as other:
+        other.drive(client)
+        with pytest.raises(WorldError, match="client_of_a_user lives in the time of another world"):
+            world.drive(client)
+    world.drive(client)
+
+    assert before != dict(vars(client))
+
+
+def test_what_else_a_module_holds_is_left_alone(world: World) -> None:
+    class Proxy:
+        """As frameworks have them: nothing can be asked of it outside of a request."""
+
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("working outside of a request")
+
+        def __call__(self) -> None:
+            pass
+
+    client = module("import time")
+    proxy = client.__dict__["request"] = Proxy()
+
+    world.drive(client)
+
+    assert client.request is proxy
+    assert world.clock.sleep == client.time.sleep

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import threading
+from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from mockserver import worldclock
 from mockserver.inbox import Call, Receiver
+from mockserver.settings import Settings
 from mockserver.stage import Stage
+from mockserver.story import story
 from mockserver.world import World
 from tests.plugin.acting import Kling
 
@@ -151,6 +157,27 @@ def test_a_handler_that_sleeps_on_the_clock_that_waits_for_it_sleeps_no_time(wor
     world.assert_delivered_once()
 
 
+def test_a_handler_that_moves_the_clock_that_waits_for_it_is_told_so_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who waited at all would wait for longer than a receiver is given to answer.
+    monkeypatch.setattr(worldclock, "TURN_S", 60)
+    monkeypatch.setattr(worldclock, "PATIENCE_S", 60)
+
+    def handle(call: Call) -> int:
+        world.clock.sleep(5)
+        world.clock.advance(5)
+        return 200
+
+    world.inbox.respond_with(handle, times=1)
+    Kling(world).make(callback_url=world.inbox.url)
+
+    world.clock.run_until_idle()
+
+    assert "who answers a callback cannot move the clock" in world.calls[0].error
+    assert [500, 200, 200] == [call.answered for call in world.calls]
+
+
 @pytest.mark.parametrize("reply", [0, 100, 99, 600])
 def test_what_is_no_status_is_refused(world: World, reply: int) -> None:
     with pytest.raises(ValueError, match="no status"):
@@ -222,3 +249,73 @@ def test_a_request_without_a_length_is_refused_and_the_socket_goes_on() -> None:
         assert 410 == post(receiver.origin + "/")
     finally:
         receiver.stop()
+
+
+@pytest.mark.parametrize("made", [None, True, "200", 99, 600, 200.0])
+def test_what_is_no_status_is_told_and_answered_as_a_receiver_that_died(world: World, made: Any) -> None:
+    world.inbox.respond_with(lambda call: made, times=1)
+    Kling(world).make(callback_url=world.inbox.url)
+
+    call = world.inbox.wait_for()
+
+    assert 500 == call.answered
+    assert f"returned {made!r}; a status is wanted, 200 to 599" in call.error
+
+
+def test_a_handler_may_answer_with_a_status_of_the_library(world: World) -> None:
+    world.inbox.respond_with(lambda call: HTTPStatus.ACCEPTED)
+    Kling(world).make(callback_url=world.inbox.url)
+
+    assert 202 == world.inbox.wait_for().answered
+
+
+def test_a_handler_may_fail_its_test_and_no_thread_dies_of_it(world: World) -> None:
+    def handle(call: Call) -> int:
+        pytest.fail("no such order")
+
+    world.inbox.respond_with(handle, times=1)
+    Kling(world).make(callback_url=world.inbox.url)
+
+    assert "Failed: no such order" == world.inbox.wait_for().error
+
+
+def test_a_receiver_that_answers_too_late_is_told_of_with_what_would_do() -> None:
+    settings = Settings(port=0, log="off", providers=("kling",), callback_timeout=0.2)
+    with Stage(settings) as stage, stage.open("late") as world:
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        async def run() -> None:
+            server = await asyncio.start_server(serve, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            Kling(world).make(callback_url=f"http://127.0.0.1:{port}/hook")
+            world.clock.advance(3)
+            server.close()
+
+        asyncio.run(run())
+        assert "let await understudy.clock.async_sleep(300) move it." in story(world)
+
+    with Stage(settings) as stage, stage.open("feigned") as world:
+        world.scenario("callback-receiver-slow")
+        Kling(world).make(callback_url=world.inbox.url)
+        world.clock.advance(3)
+        assert "no answer within" in story(world)
+        assert "async_sleep" not in story(world)
+
+
+def test_a_task_that_many_came_after_can_be_asked_about() -> None:
+    with (
+        Stage(Settings(port=0, log="off", providers=("kling",)), has_port=False) as stage,
+        stage.open("many") as world,
+    ):
+        kling = Kling(world)
+        first = kling.make(callback_url=world.inbox.url)
+        world.clock.run_until_idle()
+        for _ in range(500):
+            kling.make(callback_url=world.inbox.url)
+
+        assert (1_000, 2) == (len(world.deliveries), world.deliveries.dropped)
+        world.assert_delivered_once(first)
+        with pytest.raises(AssertionError, match="task nowhere has no callback"):
+            world.assert_delivered_once("nowhere")

@@ -75,7 +75,7 @@ def test_every_member_of_a_world_is_there() -> None:
 
     for kind in (World, WorldClock, Provider):
         assert set() == (public(kind) | fields) - told, kind
-    assert set() == public(Inbox) - told - {"take"}
+    assert set() == public(Inbox) - told - {"take", "is_answering"}
 
 
 def test_every_argument_of_the_marker_is_there() -> None:

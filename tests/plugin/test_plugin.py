@@ -110,13 +110,18 @@ def test_the_marker_gives_a_test_its_world(suite: Suite) -> None:
                 ids.append(make(understudy).json()["request_id"])
                 assert understudy.requests[0].scenario is None
 
+            @pytest.mark.understudy(now=None, seed=None, plan=None, credits=None, allow_violations=None)
+            def test_none_is_as_without(understudy):
+                assert 200 == make(understudy).status_code
+                assert understudy.requests[0].scenario is None
+
             @pytest.mark.understudy(clock="real")
             def test_real(understudy):
                 assert 1 == understudy.clock.speed
         """,
     )
 
-    suite.run("-p", "no:randomly").assert_outcomes(passed=7)
+    suite.run("-p", "no:randomly").assert_outcomes(passed=8)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +140,10 @@ def test_the_marker_gives_a_test_its_world(suite: Suite) -> None:
         ("seed='x'", "write a whole number"),
         ("credits=-1", "write a number, or numbers by provider"),
         ("plan=[1]", "write names of scenarios"),
+        ("plan=5", "write names of scenarios"),
+        ("credits=float('nan')", "write a number, or numbers by provider"),
+        ("allow_violations=3", "write True, an id of a rule, or several"),
+        ("allow_violations=[3]", "write True, an id of a rule, or several"),
     ],
 )
 def test_a_marker_that_cannot_be_understood_stops_the_run_before_it_begins(
@@ -209,10 +218,25 @@ def test_settings_that_cannot_be_understood_say_what_would_do(
 
     result = suite.run(*args)
 
-    assert result.ret not in (0, pytest.ExitCode.INTERNAL_ERROR)
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
     text = "\n".join(result.outlines + result.errlines)
-    assert told in text
-    assert "INTERNALERROR" not in text
+    assert 1 == text.count(told), "once, not for every test"
+    assert "INTERNALERROR" not in text and "Traceback" not in text and "mockserver" not in text
+    assert "--server" not in text and "--port" not in text.replace("--understudy-port", "")
+
+
+def test_a_project_that_sets_nothing_is_not_looked_at(suite: Suite) -> None:
+    suite.ini()
+    suite.write(
+        test_plain="""
+            import sys
+
+            def test_plain():
+                assert "mockserver.settings" not in sys.modules
+        """
+    )
+
+    suite.start().assert_outcomes(passed=1)
 
 
 def test_settings_reach_the_server(
@@ -320,6 +344,14 @@ def test_a_failing_test_tells_what_its_client_did(suite: Suite) -> None:
             "              found    '7'",
             "              rule     kling.duration.model (documented); understudy explain kling.duration.model",
             "",
+            "Noticed in requests, and no reason to refuse them:",
+            "",
+            "  12:00:00  POST /kling/v1/videos/text2video -> 400  createText2Video; kling.duration.model, kling*",
+            "    warning   negative_promt: this member is not described and most likely has no effect",
+            "              found    'negative_promt'",
+            "              try      did you mean 'negative_prompt'?",
+            "              rule     kling.request.unknown-member (assumed); understudy explain *",
+            "",
             "1 task is still running:",
             "  kling task * is processing since 12:00:02; succeed at 12:02:02",
             "",
@@ -356,28 +388,34 @@ def test_a_client_that_waits_for_a_clock_at_rest_is_found_out(suite: Suite) -> N
 
     result.stdout.fnmatch_lines(
         [
-            "Task * was read 5 times while the clock of this world never moved, so that it cannot change.",
+            "Task * was read 5 times while the clock of this world stood still, so that it cannot change.",
             "Either let the client sleep on that clock: *",
         ]
     )
 
 
-def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite) -> None:
+LOOKS_OFTEN = """
+    from mockserver import pytest_plugin
+    pytest_plugin.LOOK_S = 0.05
+"""
+
+
+@pytest.mark.parametrize(("reads", "nap"), [(200, 0.005), (12, 0.15)])
+def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite, reads: int, nap: float) -> None:
     suite.write(
         client=CLIENT,
-        conftest="""
-            from mockserver import pytest_plugin
-            pytest_plugin.LOOK_S = 0.05
-        """,
-        test_hangs="""
+        conftest=LOOKS_OFTEN,
+        test_hangs=f"""
             import threading
             from client import make, read
 
             def test_hangs(understudy):
                 task = make(understudy).json()["data"]["task_id"]
-                for _ in range(200):
+                # A clock that was moved before is at rest as well.
+                understudy.clock.advance(1)
+                for _ in range({reads}):
                     read(understudy, task)
-                    threading.Event().wait(0.005)
+                    threading.Event().wait({nap})
         """,
     )
 
@@ -388,6 +426,59 @@ def test_one_that_never_ends_is_told_of_while_it_hangs(suite: Suite) -> None:
         ["understudy: test-hangs-test-hangs-* seems to wait in vain.", "Task * was read *"]
     )
     assert 1 == result.stderr.str().count("seems to wait in vain")
+
+
+def test_a_client_that_never_gives_up_is_told_of_while_it_hangs(suite: Suite) -> None:
+    suite.write(
+        client=CLIENT,
+        conftest=LOOKS_OFTEN,
+        test_hangs="""
+            import threading
+            from client import make, read
+
+            def test_hangs(understudy):
+                understudy.scenario("stuck-processing")
+                task = make(understudy).json()["data"]["task_id"]
+                for _ in range(100):
+                    read(understudy, task)
+                    understudy.clock.sleep(3_600)
+                    threading.Event().wait(0.01)
+        """,
+    )
+
+    result = suite.start()
+
+    result.assert_outcomes(passed=1)
+    result.stderr.fnmatch_lines(
+        ["*seems to wait in vain.", "Nothing more comes of task * and the client goes on reading it: *"]
+    )
+    assert 1 == result.stderr.str().count("seems to wait in vain")
+
+
+def test_clients_that_come_to_an_end_are_left_in_peace(suite: Suite) -> None:
+    suite.write(
+        client=CLIENT,
+        conftest=LOOKS_OFTEN,
+        test_fine="""
+            import threading
+            from client import make, read
+
+            def test_fine(understudy):
+                task = make(understudy).json()["data"]["task_id"]
+                for _ in range(5):
+                    read(understudy, task)
+                threading.Event().wait(0.3)
+                for _ in range(30):
+                    read(understudy, task)
+                    understudy.clock.sleep(5)
+                    threading.Event().wait(0.01)
+        """,
+    )
+
+    result = suite.start()
+
+    result.assert_outcomes(passed=1)
+    assert "in vain" not in result.stderr.str()
 
 
 def test_a_fixture_that_fails_tells_it_as_well(suite: Suite) -> None:
@@ -427,6 +518,29 @@ def test_a_report_is_made_whatever_became_of_the_server(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         ["*what happened in this world cannot be told: WorldError: the server*stopped"]
     )
+
+
+def test_a_warning_is_told_once_also_where_nothing_was_refused(suite: Suite) -> None:
+    suite.write(
+        client=CLIENT,
+        test_warned="""
+            from client import make
+
+            def test_warned(understudy):
+                for number in range(3):
+                    make(understudy, prompt=f"boat {number}", negative_promt="blur")
+                for number in range(12):
+                    make(understudy, **{f"more_{number}": 1})
+                assert 0
+        """,
+    )
+
+    text = suite.run().stdout.str()
+
+    assert 1 == text.count("    warning   negative_promt: this member is not described")
+    assert 10 == text.count("    warning   ")
+    assert "\n  and 3 more\n" in text
+    assert "not as the provider wants" not in text
 
 
 def test_a_client_that_never_came_is_told_how_to(suite: Suite) -> None:
@@ -485,6 +599,23 @@ def test_strict_fails_a_test_whose_client_sent_what_is_refused(suite: Suite) -> 
             "FAILED test_strict.py::test_allowed_another*",
             "FAILED test_strict.py::test_fails_by_itself - assert 1 == 2",
         ]
+    )
+
+
+def test_strict_says_so_where_it_cannot_tell(suite: Suite) -> None:
+    suite.ini("understudy_providers = kling", "understudy_strict = true")
+    suite.write(
+        test_dead="""
+            def test_dead(understudy, understudy_server):
+                understudy_server.stop()
+        """
+    )
+
+    result = suite.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["the test itself passed, but understudy_strict is on: the server * was stopped"]
     )
 
 
@@ -561,6 +692,6 @@ def test_help_and_markers_teach(suite: Suite) -> None:
     ):
         assert name in text
     markers = suite.run("--markers").stdout.str()
-    assert "@pytest.mark.understudy(clock='frozen', speed=1, now=None" in markers
+    assert "@pytest.mark.understudy(clock='frozen', speed=0, now=None" in markers
     fixtures = suite.run("--fixtures", "-v").stdout.str()
     assert "A world of this test alone" in fixtures

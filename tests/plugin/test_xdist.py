@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from tests.plugin.conftest import Suite
@@ -63,3 +65,50 @@ def test_workers_share_nothing_and_their_costs_add_up(suite: Suite) -> None:
             "understudy: 36 tasks would have cost 36 units (kling 36), about 5.04 USD",
         ]
     )
+
+
+TWO = """
+    import pytest
+
+    @pytest.mark.parametrize("number", range(4))
+    def test_any(understudy, number):
+        pass
+"""
+
+
+def test_a_server_that_cannot_be_started_is_told_of_by_the_tests_of_a_worker(suite: Suite) -> None:
+    suite.write(test_two=TWO)
+
+    result = suite.start("-p", "xdist", "-n", "2", "--understudy-url", "http://127.0.0.1:9")
+
+    result.assert_outcomes(errors=4)
+    told = "understudy cannot be started: no server answers at http://127.0.0.1:9: * (leave out --understudy-url *)"
+    result.stdout.fnmatch_lines([told])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_one_port_is_not_enough_for_two_workers(suite: Suite) -> None:
+    suite.write(test_two=TWO)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        result = suite.start("-p", "xdist", "-n", "2", "--understudy-port", port)
+
+    result.assert_outcomes(errors=4)
+    result.stdout.fnmatch_lines(
+        [
+            "*cannot be used: *(--understudy-port any takes any); each worker of pytest-xdist has a server of its*"
+        ]
+    )
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_options_that_cannot_be_understood_stop_the_run_before_there_are_workers(suite: Suite) -> None:
+    suite.write(test_two=TWO)
+
+    result = suite.start("-p", "xdist", "-n", "2", "--understudy-speed", "fast")
+
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines(["ERROR: --understudy-speed 'fast': write a number, 0 for a clock at rest"])
