@@ -448,6 +448,20 @@ def _filled(body: str, opened: tuple[str, ...]) -> str | None:
     return body if _parsed(body) is not None else None
 
 
+def _read_http(text: str, name: str) -> Iterator[Found]:
+    """Yield the requests of a .http file; an editor sends a curl command that stands among them as well."""
+    lines = text.split("\n")
+    for found in read_http(text, name):
+        begin = found.line - 1
+        if not found.fault or not lines[begin].startswith("curl "):
+            yield found
+            continue
+        end = next((at for at in range(begin, len(lines)) if lines[at].startswith("###")), len(lines))
+        for one in _read_curl("\n".join(lines[begin:end]), name):
+            at = one.line + begin
+            yield replace(one, label=f"{name} line {at}", line=at, places=shifted(one.places, begin, 0))
+
+
 # --- programs and pages -----------------------------------------------------------------------------------
 
 
@@ -516,7 +530,7 @@ _READERS: Final[Mapping[Form, _Reader]] = {
     "har": _read_har,
     "curl": _read_curl,
     "yaml": _read_yaml,
-    "http": read_http,
+    "http": _read_http,
     "postman": _read_postman,
     "python": read_python,
     "javascript": read_javascript,
