@@ -18,7 +18,9 @@ from validator.placeholders import fill_text, read_body, with_marks
 _DIVIDER: Final = re.compile(r"^###")
 _SETTING: Final = re.compile(r"^@([\w.-]+)\s*=\s*(.*?)\s*$")
 _COMMENT: Final = re.compile(r"^\s*(?:#|//)")
-_REQUEST: Final = re.compile(r"^(?:([A-Z]{3,10}|(?i:get|post|put|patch|delete|head|options))\s+)?(\S.*?)(?:\s+HTTP/[\d.]+)?\s*$")
+_REQUEST: Final = re.compile(
+    r"^(?:([A-Z]{3,10}|(?i:get|post|put|patch|delete|head|options))\s+)?(\S.*?)(?:\s+HTTP/[\d.]+)?\s*$"
+)
 _ADDRESS: Final = re.compile(r"^(?:https?://|/|\{\{|[\w.-]+(?::\d+)?(?:/|$))")
 _HEADER: Final = re.compile(r"^([\w!#$%&'*+.^`|~-]+)\s*:\s*(.*?)\s*$")
 _BEHIND: Final = re.compile(r"^(?:>{1,2}\s*(?:\{%|\S)|>>!|<>\s|\?\?\s|\{\{[@+\w]*\s*$)")
@@ -58,6 +60,9 @@ def _head(lines: list[str], start: int, end: int) -> tuple[dict[str, str], int |
             is_script = "%}" not in line
         elif found := _SETTING.match(line):
             settings[found[1]] = found[2]
+        elif re.match(r"HTTP/\d", line):
+            # An answer, as pages show it.
+            return settings, None
         elif line.startswith("< {%"):
             is_script = "%}" not in line
         elif line.strip() and not any(one.match(line) for one in (_COMMENT, _FROM_FILE, _ORDER)):

@@ -388,9 +388,12 @@ class _Program:
         if client in _SERVERS and arguments[0].type == "string" and _string(arguments[0]).startswith("/"):
             return True
         above = node.parent
-        if above is not None and above.type == "member_expression":
-            if re.match(r"reply|respond|mock", _text(above.child_by_field_name("property"))):
-                return True
+        if (
+            above is not None
+            and above.type == "member_expression"
+            and re.match(r"reply|respond|mock", _text(above.child_by_field_name("property")))
+        ):
+            return True
         receiver = callee.child_by_field_name("object")
         if _STAND_IN.search(_text(receiver)[:200]):
             return True
@@ -494,7 +497,9 @@ class _Program:
             elif one.type == "shorthand_property_identifier":
                 out[_text(one)] = one
             elif one.type == "spread_element":
-                inner = self._options(one.named_children[0], level + 1) if level < DEEPEST else {UNPACKED: one}
+                inner = (
+                    self._options(one.named_children[0], level + 1) if level < DEEPEST else {UNPACKED: one}
+                )
                 if UNPACKED in inner:
                     # It may say once more what was said before it; that a method is said twice is unheard of.
                     out = {name: value if name in ("method", "url") else one for name, value in out.items()}

@@ -612,7 +612,6 @@ class _Program:
             return "".join(map(str, parts))
         return Text("".join(map(text_of, parts)))
 
-
     def _formatted(self, pattern: str, node: ast.Call, level: int) -> Any:
         """Return the text of `pattern.format(...)`, as far as it is known."""
         names = {one.arg: one.value for one in node.keywords}

@@ -193,7 +193,7 @@ def test_what_is_no_collection_is_told(value: Any) -> None:
 
 
 def test_methods_may_be_small_and_files_may_be_imported_and_run() -> None:
-    text = f"import other.http\nrun ./other.http\n\n###\npost {URL}\n\n{{\"a\": 1}}\n###\nrun #login\n"
+    text = f'import other.http\nrun ./other.http\n\n###\npost {URL}\n\n{{"a": 1}}\n###\nrun #login\n'
     (one,) = found(text)
     assert one.request is not None
     assert (one.request.method, one.request.body, one.line) == ("POST", b'{"a":1}', 5)
@@ -201,7 +201,7 @@ def test_methods_may_be_small_and_files_may_be_imported_and_run() -> None:
 
 @pytest.mark.parametrize("end", ["?? status == 200", "{{\n  test.status(200);\n}}", "{{@response\n  x\n}}"])
 def test_what_is_expected_of_an_answer_is_no_part_of_the_body(end: str) -> None:
-    (one,) = found(f"POST {URL}\n\n{{\"a\": 1}}\n\n{end}\n")
+    (one,) = found(f'POST {URL}\n\n{{"a": 1}}\n\n{end}\n')
     assert one.request is not None
     assert one.request.body == b'{"a":1}'
 
@@ -216,7 +216,7 @@ def test_a_curl_command_among_the_requests_is_read() -> None:
 
 
 def test_comments_in_the_json_of_a_collection_are_left_out() -> None:
-    raw = "{\n  // a \"sign\"\n  \"a\": \"http://x\", /* two\n lines */ \"b\": 2\n}"
+    raw = '{\n  // a "sign"\n  "a": "http://x", /* two\n lines */ "b": 2\n}'
     kinds = {"json": ("http://x", 2), "text": None}
     for language, expected in kinds.items():
         sent = {"mode": "raw", "raw": raw, "options": {"raw": {"language": language}}}

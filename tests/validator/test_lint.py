@@ -97,7 +97,9 @@ def test_a_provider_that_is_named_counts_for_any_host() -> None:
     assert ["toy.request.no-route"] == rules(judged("curl https://proxy.example.com/nothing", TOY))
 
 
-@pytest.mark.parametrize("path", ["/api/pictures", "/v1/chat/completions", "/api/clips/1/2/3", "/api/more-clips"])
+@pytest.mark.parametrize(
+    "path", ["/api/pictures", "/v1/chat/completions", "/api/clips/1/2/3", "/api/more-clips"]
+)
 def test_of_what_else_a_provider_sells_nothing_is_said(path: str) -> None:
     one = judged(f"curl https://api.toy.example{path}")
     assert ("unchecked", False) == (one.verdict, one.is_foreign)
