@@ -93,6 +93,7 @@ class _Program:
         self.bindings: dict[ast.AST, dict[str, list[ast.AST | None]]] = {}
         self.uses: dict[str, list[ast.Name]] = {}
         self.globals: set[str] = set()
+        self.imported: dict[str, str] = {}
         # Names may lead to each other, in circles and twice each.
         self.resolving: set[Any] = set()
         self.left = MOST
@@ -154,6 +155,8 @@ class _Program:
                 self._bind(self._scope(node), (one.asname or one.name).partition(".")[0], None)
                 if one.name == "*":
                     self.globals.add("*")
+                if isinstance(node, ast.ImportFrom) and node.module in ("requests", "httpx"):
+                    self.imported[one.asname or one.name] = one.name
         elif (isinstance(node, ast.ExceptHandler) and node.name) or (
             isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name
         ):
@@ -341,6 +344,8 @@ class _Program:
         arguments = [one for one in node.args if not isinstance(one, ast.Starred)]
         is_attribute = isinstance(node.func, ast.Attribute)
         method: str | ast.expr | None
+        if isinstance(node.func, ast.Name) and node.func.id in self.imported:
+            name, is_attribute = self.imported[node.func.id], True
         if name in METHODS and is_attribute:
             method, rest = name.upper(), arguments
         elif name in ("request", "stream", "build_request", "_request") and is_attribute:
@@ -381,7 +386,7 @@ class _Program:
         if name in ("post", "put", "patch") and len(rest) > 1:
             # The second argument of requests is the data; aiohttp and httpx take names only, and of a client of
             # somebody's own it may be anything.
-            is_requests = re.search(r"requests|session$", _shown(node.func), re.IGNORECASE) is not None
+            is_requests = self._is_library(node)
             options.setdefault("data" if is_requests else "given", rest[1])
             if len(rest) > 2 and is_requests:
                 options.setdefault("json", rest[2])
@@ -394,6 +399,10 @@ class _Program:
         receiver = _shown(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         given = options.get("json")
         if given is not None and not _is_none(given):
+            if self._dumped(given) is not None and self._is_library(node):
+                # JSON of JSON: what arrives is a text.
+                marks[()] = self.position(given)
+                return _shown(given), "json"
             value = self._value(given, marks=marks)
             # A method of the same object stands around the client, and may add to what it is given.
             return (Open(value) if isinstance(value, dict) and receiver in _OWN else value), "json"
@@ -431,6 +440,8 @@ class _Program:
     def _is_library(self, node: ast.Call) -> bool:
         """Tell whether a call is one of requests, httpx or aiohttp itself, as far as names tell."""
         receiver = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+        if isinstance(receiver, ast.Name) and receiver.id in self.imported:
+            return True
         if _LIBRARY.search(_shown(receiver)):
             return True
         bound = self._bound(receiver.id, receiver)[0] if isinstance(receiver, ast.Name) else None

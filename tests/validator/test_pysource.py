@@ -432,3 +432,17 @@ def test_json_written_as_a_text_is_read() -> None:
     one = only(f"""payload = '{{"a": {{"b": 1}}}}'\nrequests.post('{URL}', data=payload)""")
     assert body(one) == {"a": {"b": 1}}
     assert one.position("/a/b") == (2, 57)
+
+
+def test_functions_that_are_imported_by_name_are_calls_of_their_library() -> None:
+    assert body(only(f"from requests import post\npost('{URL}', json={{'a': 1}})")) == {"a": 1}
+    assert body(only(f"from httpx import put as send\nsend('{URL}', json={{'a': 1}})")) == {"a": 1}
+    (other,) = found(f"from mine import post\npost('{URL}', json={{'a': 1}})")
+    assert other.fault
+
+
+def test_json_of_json_arrives_as_a_text() -> None:
+    sent_twice = only(f"import requests\ntext = json.dumps({{'a': 1}})\nrequests.post('{URL}', json=text)")
+    assert body(sent_twice) == "text"
+    assert sent_twice.position("") == (3, 57)
+    assert only(f"api.post('{URL}', json=json.dumps({{'a': 1}}))").unread
