@@ -756,7 +756,7 @@ def _is_looked_at(use: Any) -> bool:
         case "binary_expression":
             return _text(above.child_by_field_name("operator")) not in ("&&", "||", "??")
         case "subscript_expression":
-            return _is_field(above, "index", use)
+            return not _is_field(above, "object", use)
     return above.type in _LOOKING
 
 

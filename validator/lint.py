@@ -132,7 +132,7 @@ def judge(found: Found, library: Library, *, name: str = "") -> Judgement:
 
 
 _FEW: Final = 4
-"""Signs by which a path that was mistyped differs from the one that was meant: `text-to-video`, `text2video`."""
+"""Signs by which a path that was mistyped differs from the one that was meant, such as `-to-` from `2`."""
 
 
 def _is_of_another_product(request: HttpRequest, place: Place, out: Examination) -> bool:
