@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,12 @@ class Case:
 
 
 def read_cases(provider: str, kind: CaseKind) -> list[Case]:
-    """Return the cases of a provider, sorted by rule."""
+    """Return the cases of a provider, sorted by rule; nobody changes what is in them."""
+    return list(_cases(provider, kind))
+
+
+@functools.cache
+def _cases(provider: str, kind: CaseKind) -> list[Case]:
     return [
         Case(
             file=Path(case.file),

@@ -162,7 +162,8 @@ def read_ignores(text: str) -> Ignores:
         found = _IGNORE.search(line)
         if found is not None:
             said = [] if found[1] is None else [one.strip() for one in found[1].split(",") if one.strip()]
-            rules = frozenset(said)
+            # Empty brackets name no rule, which is less than none said.
+            rules = frozenset(said if said or found[1] is None else [""])
             if _ALONE.match(line):
                 waiting.append(rules)
                 out[number] = rules

@@ -248,16 +248,31 @@ def is_request(value: Json) -> bool:
     )
 
 
+def body_name(value: Json) -> str:
+    """Return the member of an object that holds the body of the request it describes; "" for no such object."""
+    if not is_request(value):
+        return ""
+    return "json" if "body" not in value and "json" in value else "body"
+
+
+_OTHER_BODIES: Final = ("data", "content", "payload", "form", "files")
+"""Members in which other tools keep a body, each in its own way."""
+
+
 def from_object(value: Mapping[str, Any], found: Found) -> Found:
     """Return the request of an object with method, url, headers and body."""
     headers = header_pairs(value.get("headers"))
     if headers is None:
         return replace(found, fault="headers is neither an object nor a list of names and values")
-    body = value.get("body")
-    method = value.get("method") or ("POST" if "body" in value and body is not None else "GET")
+    body = value.get(body_name(value))
+    method = value.get("method") or ("POST" if body is not None else "GET")
+    other = next((one for one in _OTHER_BODIES if body is None and value.get(one) is not None), None)
+    if other is not None:
+        unread = f"the body: {other} is not read, only body and json are"
+        found = replace(found, has_body=False, unchecked=(*found.unchecked, unread))
     if body is None:
         return from_parts(found, method, value["url"], headers, b"")
-    if isinstance(body, str):
+    if isinstance(body, str) and "body" in value:
         return from_parts(found, method, value["url"], headers, body.encode("utf-8", "replace"))
     names = {name.lower() for name, _ in headers}
     if "content-type" not in names:

@@ -18,11 +18,15 @@ from validator.placeholders import fill_text, read_body, with_marks
 _DIVIDER: Final = re.compile(r"^###")
 _SETTING: Final = re.compile(r"^@([\w.-]+)\s*=\s*(.*?)\s*$")
 _COMMENT: Final = re.compile(r"^\s*(?:#|//)")
-_REQUEST: Final = re.compile(r"^(?:([A-Z]{3,10})\s+)?(\S.*?)(?:\s+HTTP/[\d.]+)?\s*$")
+_REQUEST: Final = re.compile(
+    r"^(?:([A-Z]{3,10}|(?i:get|post|put|patch|delete|head|options))\s+)?(\S.*?)(?:\s+HTTP/[\d.]+)?\s*$"
+)
 _ADDRESS: Final = re.compile(r"^(?:https?://|/|\{\{|[\w.-]+(?::\d+)?(?:/|$))")
 _HEADER: Final = re.compile(r"^([\w!#$%&'*+.^`|~-]+)\s*:\s*(.*?)\s*$")
-_BEHIND: Final = re.compile(r"^(?:>{1,2}\s*(?:\{%|\S)|>>!|<>\s)")
-"""What an editor does with the answer."""
+_BEHIND: Final = re.compile(r"^(?:>{1,2}\s*(?:\{%|\S)|>>!|<>\s|\?\?\s|\{\{[@+\w]*\s*$)")
+"""What an editor does with the answer: scripts, files to keep it in, what it is expected to be."""
+_ORDER: Final = re.compile(r"^(?:import|run)\s+\S")
+"""What concerns other files: their requests stand there."""
 _FROM_FILE: Final = re.compile(r"^<(?!>)@?\w*\s+(\S.*)$")
 
 
@@ -56,9 +60,12 @@ def _head(lines: list[str], start: int, end: int) -> tuple[dict[str, str], int |
             is_script = "%}" not in line
         elif found := _SETTING.match(line):
             settings[found[1]] = found[2]
+        elif re.match(r"HTTP/\d", line):
+            # An answer, as pages show it.
+            return settings, None
         elif line.startswith("< {%"):
             is_script = "%}" not in line
-        elif line.strip() and not _COMMENT.match(line) and not _FROM_FILE.match(line):
+        elif line.strip() and not any(one.match(line) for one in (_COMMENT, _FROM_FILE, _ORDER)):
             return settings, number
     return settings, None
 
@@ -76,7 +83,7 @@ def _request(
     head = _REQUEST.match(lines[at].rstrip("\r"))
     if head is None or not _ADDRESS.match(head[2]):
         return replace(found, fault="neither a method nor an address begins the request", unread="")
-    method, url = head[1] or "GET", head[2]
+    method, url = (head[1] or "GET").upper(), head[2]
     number = at + 1
     while number < end and re.match(r"\s+[?&]", lines[number]):
         url += lines[number].strip()

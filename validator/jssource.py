@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+import orjson
+
 from validator.calls import METHODS, Call, Text, found_call, is_address, text_of
 from validator.contract.expressions import MISSING, format_pointer
 from validator.found import Found, Position, known_places
@@ -30,6 +32,18 @@ EXTRA: Final = "what reads JavaScript and TypeScript is not installed: pip insta
 _CLIENTS: Final = frozenset(("axios", "got", "ky", "fetch", "$fetch", "ofetch", "superagent", "needle"))
 _BY_OPTIONS: Final = frozenset(("got", "ky", "request", "needle"))
 """Clients whose second argument is always options; others take a body there."""
+
+_STAND_IN: Final = re.compile(r"mock|nock|msw|interceptor|fetchMock", re.IGNORECASE)
+"""Names of what stands in for a server in tests: `nock(host).post(path).reply(...)` says what is answered."""
+
+_SERVERS: Final = frozenset(("app", "router", "fastify", "server", "express"))
+"""What a server's routes are hung on; their path begins with a slash."""
+
+_WITH_CALLBACKS: Final = frozenset(("request", "needle", "superagent", "https"))
+_FUNCTION_VALUES: Final = frozenset(("arrow_function", "function_expression", "generator_function"))
+
+UNPACKED: Final = "..."
+"""The name of options that are not known: what is spread into them, or all of them."""
 
 _OPTIONS: Final = frozenset(
     (
@@ -287,7 +301,7 @@ class _Program:
             return value if isinstance(value, str) and value else None
         if above.type == "arguments" and self._is_only_read(member):
             return ""
-        return "" if above.type in _LOOKING else None
+        return "" if _is_looked_at(member) else None
 
     def _is_binding(self, use: Any) -> bool:
         return use.parent.type == "variable_declarator" and _is_field(use.parent, "name", use)
@@ -322,7 +336,7 @@ class _Program:
                 and is_given
                 and self._request(holder.parent.parent) is not None
             )
-        return above.type in _LOOKING
+        return _is_looked_at(use)
 
     # calls
 
@@ -359,13 +373,32 @@ class _Program:
             return None
         name = _text(callee.child_by_field_name("property"))
         client = re.sub(r"^.*\.", "", _text(callee.child_by_field_name("object"))[-80:])
-        if not arguments:
+        if not arguments or self._is_stand_in(node, callee, client, arguments):
             return None
         if name == "fetch":
             return "fetch", "", arguments
         if name in METHODS:
             return client, name.upper(), arguments
         return (client, "", arguments) if name == "request" else None
+
+    def _is_stand_in(self, node: Any, callee: Any, client: str, arguments: list[Any]) -> bool:
+        """Tell whether a call says what a server does: a route of one, or an answer that a test makes up."""
+        if len(arguments) > 1 and arguments[1].type in _FUNCTION_VALUES and client not in _WITH_CALLBACKS:
+            return True
+        if client in _SERVERS and arguments[0].type == "string" and _string(arguments[0]).startswith("/"):
+            return True
+        above = node.parent
+        if (
+            above is not None
+            and above.type == "member_expression"
+            and re.match(r"reply|respond|mock", _text(above.child_by_field_name("property")))
+        ):
+            return True
+        receiver = callee.child_by_field_name("object")
+        if _STAND_IN.search(_text(receiver)[:200]):
+            return True
+        bound = self._bound(receiver)[1] if receiver.type == "identifier" else None
+        return bound is not None and _STAND_IN.search(_text(bound)[:200]) is not None
 
     def _call(self, node: Any, client: str, method: str, arguments: list[Any]) -> Call | None:
         marks: Marks = {}
@@ -393,7 +426,10 @@ class _Program:
             "$fetch",
             "ofetch",
         )
-        keys = options.keys() if options else set()
+        given = node.child_by_field_name("arguments")
+        if any(one.type == "spread_element" for one in given.named_children):
+            options |= {UNPACKED: given}
+        keys = options.keys() - {UNPACKED}
         if takes_body and len(arguments) > 1 and not (keys and keys <= _OPTIONS and client != "axios"):
             body = self._value(arguments[1], marks=marks)
             if arguments[1].type == "call_expression" and self._stringified(arguments[1]) is not None:
@@ -401,11 +437,14 @@ class _Program:
                 body = self._value(self._stringified(arguments[1]), marks=marks)
             options = self._options(arguments[2]) if len(arguments) > 2 else {}
             if isinstance(body, str):
-                body = Hole("a text")
+                marks, encoding, body = _json_text(body, marks)
         else:
             body, encoding = self._body(options, client, marks)
             if body is MISSING and method:
                 body = self._sent_later(node, marks)
+                if body is MISSING and re.match(r"superagent|request|agent", client):
+                    # `const asked = superagent.post(url); asked.send(body)`
+                    options |= {UNPACKED: node}
         value = {
             name: self._value(one)
             for name, one in options.items()
@@ -414,6 +453,13 @@ class _Program:
         asked: Any = method or value.get("method", "GET" if body is MISSING else "POST")
         if client == "fetch" and "method" not in value and not method:
             asked = "GET"
+        query = next((value[name] for name in ("params", "searchParams") if name in value), MISSING)
+        if UNPACKED in options:
+            asked = asked if method or "method" in value else Hole("method")
+            if body is MISSING and str(asked).upper() in ("POST", "PUT", "PATCH"):
+                body = Hole("what is spread into the call")
+            if query is MISSING and client not in ("fetch", "$fetch"):
+                query = Hole("params")
         base = value.get("baseURL")
         if isinstance(base, str | Text) and isinstance(url, str | Text) and "://" not in text_of(url):
             joined = text_of(base).rstrip("/") + "/" + text_of(url).lstrip("/")
@@ -425,7 +471,7 @@ class _Program:
             url=url,
             method=asked.upper() if isinstance(asked, str) else asked,
             headers=value.get("headers"),
-            query=next((value[name] for name in ("params", "searchParams") if name in value), MISSING),
+            query=query,
             body=body,
             encoding=encoding,
             places=known_places({format_pointer(list(path)): place for path, place in marks.items()}),
@@ -438,16 +484,26 @@ class _Program:
             scope, value = self._bound(node)
             # What is set on it later may be anything.
             if value is None or self._touched(_text(node), scope) != set():
-                return {}
+                return {UNPACKED: node}
             return self._options(value, level + 1)
+        if node.type in ("undefined", "null"):
+            return {}
+        if node.type != "object":
+            return {UNPACKED: node}
         out: dict[str, Any] = {}
-        for one in node.named_children if node.type == "object" else ():
+        for one in node.named_children:
             if one.type == "pair":
                 out[_key(one.child_by_field_name("key"))] = one.child_by_field_name("value")
             elif one.type == "shorthand_property_identifier":
                 out[_text(one)] = one
-            elif one.type == "spread_element" and level < DEEPEST:
-                out |= self._options(one.named_children[0], level + 1)
+            elif one.type == "spread_element":
+                inner = (
+                    self._options(one.named_children[0], level + 1) if level < DEEPEST else {UNPACKED: one}
+                )
+                if UNPACKED in inner:
+                    # It may say once more what was said before it; that a method is said twice is unheard of.
+                    out = {name: value if name in ("method", "url") else one for name, value in out.items()}
+                out |= inner
         return out
 
     def _body(self, options: dict[str, Any], client: str, marks: Marks) -> tuple[Any, str]:
@@ -461,7 +517,12 @@ class _Program:
             value = self._value(given, marks=marks)
             if isinstance(value, Hole):
                 return value, "text"
-            if (name == "body" and client in ("fetch", "got", "ky")) or isinstance(value, str):
+            if isinstance(value, str):
+                held_marks, encoding, value = _json_text(value, marks)
+                marks.clear()
+                marks |= held_marks
+                return value, encoding
+            if name == "body" and client in ("fetch", "got", "ky"):
                 # Of what is no text, these send something else than JSON.
                 return Hole(_text(given)[:60]), "text"
             return value, "json"
@@ -652,6 +713,16 @@ class _Program:
         return Text("".join(map(text_of, parts)))
 
 
+def _json_text(text: str, marks: Marks) -> tuple[Marks, str, Any]:
+    """Return (places, how it is sent, body) of a text that is given as a body."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = None
+    known = value if isinstance(value, dict) else Hole("a text")
+    return {path: at for path, at in marks.items() if not path}, "text", known
+
+
 def _forget(marks: Marks, path: tuple[str | int, ...]) -> None:
     for below in [one for one in marks if one[: len(path)] == path]:
         del marks[below]
@@ -674,6 +745,19 @@ def _unwrapped(node: Any) -> Any:
 def _is_field(node: Any, field: str, child: Any) -> bool:
     held = node.child_by_field_name(field)
     return held is not None and bool(held.id == child.id)
+
+
+def _is_looked_at(use: Any) -> bool:
+    """Tell whether the place a value is used in gives it to nobody."""
+    above = use.parent
+    match above.type:
+        case "ternary_expression":
+            return _is_field(above, "condition", use)
+        case "binary_expression":
+            return _text(above.child_by_field_name("operator")) not in ("&&", "||", "??")
+        case "subscript_expression":
+            return not _is_field(above, "object", use)
+    return above.type in _LOOKING
 
 
 def _key(node: Any) -> str:

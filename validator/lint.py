@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
-from validator.addresses import Library, Unknown, recognise
+from validator.addresses import Library, Place, Unknown, recognise
 from validator.check import Examination, examine
 from validator.contract.expressions import MISSING, Json, Scope, parse_pointer, resolve_pointer, to_text
 from validator.contract.model import Contract, Operation
@@ -123,7 +123,48 @@ def judge(found: Found, library: Library, *, name: str = "") -> Judgement:
     out = _examined(found, place.contract, placed)
     if found.is_code and out.operation is None and "{" in place.path:
         return Judgement(found=found, unread="its path is only known when the program runs")
+    if _is_of_another_product(request, place, out):
+        problem = f"the contract of {place.contract.id} does not describe the path {place.path[:80]}"
+        hint = f"described: {', '.join(list(place.contract.routes.exact)[:4])}"
+        is_foreign = found.is_archived or found.is_code or found.is_offered
+        return Judgement(found=found, problem=problem, hint=hint, is_foreign=is_foreign)
     return replace(_judged(found, placed, place.contract, out, note=place.note), unread=found.unread)
+
+
+_FEW: Final = 4
+"""Signs by which a path that was mistyped differs from the one that was meant, such as `-to-` from `2`."""
+
+
+def _is_of_another_product(request: HttpRequest, place: Place, out: Examination) -> bool:
+    """Tell whether a provider's own host is asked for something that no contract describes.
+
+    Providers have more to sell than what is known here; only a path that is almost a known one is a mistake.
+    """
+    if not any(one.kind == "no-route" for one in out.report.violations):
+        return False
+    if (urlsplit(request.url).hostname or "").rstrip(".") not in place.contract.hosts:
+        return False
+    steps = place.path.split("/")
+    routes = [*place.contract.routes.exact]
+    for template, _ in place.contract.routes.templated:
+        if len(template) == len(steps):
+            pairs = zip(template, steps, strict=True)
+            routes.append("/".join(step if part is None else part for part, step in pairs))
+    return not any(_differ_little(place.path, one) for one in routes)
+
+
+def _differ_little(one: str, other: str) -> bool:
+    """Tell whether few signs have to be changed to make one text of another."""
+    if abs(len(one) - len(other)) > _FEW:
+        return False
+    row = list(range(len(other) + 1))
+    for number, sign in enumerate(one, start=1):
+        above, row = row, [number]
+        for index, wanted in enumerate(other):
+            row.append(min(row[index] + 1, above[index + 1] + 1, above[index] + (sign != wanted)))
+        if min(row) > _FEW:
+            return False
+    return row[-1] <= _FEW
 
 
 def _is_filled_in(request: HttpRequest) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from validator.calls import Text, sent, text_of
 from validator.contract.expressions import MISSING, Json
 from validator.found import Found, JsonText, from_parts
-from validator.placeholders import fill_text, read_body, with_marks
+from validator.placeholders import fill_text, read_body, with_marks, without_comments
 
 _DEEPEST: Final = 50
 """Folders in folders that are looked into."""
@@ -116,8 +116,11 @@ def _request(
         unread = f"the body: {kinds.get(str(mode), f'of the kind {mode}')}" if mode else ""
         out = sent(found, method, address, headers, MISSING)
         return replace(out, has_body=not unread, unchecked=(unread,)) if unread else out
-    found = replace(found, places=source.inner_places(with_marks(raw), below=f"{pointer}/body/raw"))
     is_json = _language(body) == "json"
+    if is_json:
+        # Postman leaves comments out of what it sends as JSON.
+        raw = without_comments(raw)
+    found = replace(found, places=source.inner_places(with_marks(raw), below=f"{pointer}/body/raw"))
     value = read_body(raw, variables)
     if value is not MISSING:
         return sent(found, method, address, headers, value, encoding="json" if is_json else "text")

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import ast
 import re
+import string
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urljoin
+
+import orjson
 
 from validator.calls import METHODS, Call, Text, found_call, is_address, text_of
 from validator.contract.expressions import MISSING, format_pointer
@@ -35,6 +39,14 @@ _KEEPS: Final = frozenset(
 
 _LOOKS: Final = frozenset(("get", "items", "keys", "values", "copy"))
 """Methods of objects and lists that leave them as they are."""
+
+_STAND_IN: Final = re.compile(r"mock|respx|responses|httpretty|pook|mountebank", re.IGNORECASE)
+"""Names of what stands in for a server in tests: `responses.post(url, json=...)` says what is answered."""
+
+_LIBRARY: Final = re.compile(r"\brequests\b|\bhttpx\b|\baiohttp\b|session\b", re.IGNORECASE)
+_WITH_BODY: Final = ("POST", "PUT", "PATCH")
+
+_OWN: Final = frozenset(("self", "cls", "super()"))
 
 _LOGS: Final = frozenset(("debug", "info", "warning", "error", "exception", "critical", "log", "pprint"))
 
@@ -81,6 +93,7 @@ class _Program:
         self.bindings: dict[ast.AST, dict[str, list[ast.AST | None]]] = {}
         self.uses: dict[str, list[ast.Name]] = {}
         self.globals: set[str] = set()
+        self.imported: dict[str, str] = {}
         # Names may lead to each other, in circles and twice each.
         self.resolving: set[Any] = set()
         self.left = MOST
@@ -125,6 +138,9 @@ class _Program:
                 value = None
                 if isinstance(above, ast.Assign) and node in above.targets:
                     value = above.value
+                    if len(above.targets) > 1 and not isinstance(value, ast.Constant):
+                        # What is set on it by its other name is not seen.
+                        value = None
                 elif isinstance(above, ast.AnnAssign) and above.target is node:
                     if above.value is None:
                         return
@@ -139,6 +155,8 @@ class _Program:
                 self._bind(self._scope(node), (one.asname or one.name).partition(".")[0], None)
                 if one.name == "*":
                     self.globals.add("*")
+                if isinstance(node, ast.ImportFrom) and node.module in ("requests", "httpx"):
+                    self.imported[one.asname or one.name] = one.name
         elif (isinstance(node, ast.ExceptHandler) and node.name) or (
             isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name
         ):
@@ -237,9 +255,11 @@ class _Program:
             ast.Assert,
             ast.UnaryOp,
             ast.Expr,
-            ast.For,
         )
-        return isinstance(above, kinds) or (isinstance(above, ast.comprehension) and above.iter is node)
+        if isinstance(above, (ast.For, ast.comprehension)) and above.iter is node:
+            # The keys of an object are texts; the items of a list may be changed one by one.
+            return isinstance(node, ast.Name) and isinstance(self._bound(node.id, node)[0], ast.Dict)
+        return isinstance(above, kinds)
 
     # calls
 
@@ -252,15 +272,23 @@ class _Program:
             if parts is None:
                 continue
             method, url, options = parts
+            if self._is_stand_in(node):
+                continue
+            # `**options` and `*arguments` may hold a body, parameters, anything.
+            is_open = any(one.arg is None for one in node.keywords)
+            is_open = is_open or any(isinstance(one, ast.Starred) for one in node.args)
             line, column = self.position(node)
             marks: dict[tuple[str | int, ...], Position] = {}
-            body, encoding = self._body(options, marks)
+            body, encoding = self._body(node, options, marks)
             headers = options.get("headers")
             asked: Any = (
                 method if isinstance(method, str) else self._value(method) if method is not None else None
             )
             if asked is None:
-                asked = "GET" if body is MISSING else "POST"
+                asked = Hole("method") if is_open else "GET" if body is MISSING else "POST"
+            if is_open and body is MISSING and asked in _WITH_BODY:
+                body = Hole("what is unpacked into the call")
+            query = self._value(options["params"]) if "params" in options else MISSING
             address = self._value(url) if url is not None else Hole("url")
             if not is_address(address):
                 continue
@@ -270,11 +298,42 @@ class _Program:
                 url=address,
                 method=asked,
                 headers=self._value(headers) if headers is not None else None,
-                query=self._value(options["params"]) if "params" in options else MISSING,
+                query=Hole("params") if is_open and query is MISSING else query,
                 body=body,
                 encoding=encoding,
                 places=known_places({format_pointer(list(path)): place for path, place in marks.items()}),
             )
+
+    def _is_stand_in(self, node: ast.Call) -> bool:
+        """Tell whether a call says what a server does: a route of one, or an answer that a test makes up."""
+        above = self.parents.get(node)
+        if isinstance(above, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return node in above.decorator_list
+        if isinstance(above, ast.Attribute) and above.attr in ("mock", "respond", "reply", "side_effect"):
+            return True
+        receiver = node.func.value if isinstance(node.func, ast.Attribute) else None
+        if receiver is None:
+            return False
+        if _STAND_IN.search(_shown(receiver)):
+            return True
+        if not isinstance(receiver, ast.Name):
+            return False
+        bound, _ = self._bound(receiver.id, receiver)
+        if bound is not None and _STAND_IN.search(_shown(bound)):
+            return True
+        at: ast.AST | None = above
+        while at is not None:
+            if isinstance(at, (ast.With, ast.AsyncWith)):
+                for item in at.items:
+                    name = item.optional_vars
+                    if isinstance(name, ast.Name) and name.id == receiver.id:
+                        return _STAND_IN.search(_shown(item.context_expr)) is not None
+            elif isinstance(at, (ast.FunctionDef, ast.AsyncFunctionDef)) and any(
+                one.arg == receiver.id for one in [*at.args.posonlyargs, *at.args.args, *at.args.kwonlyargs]
+            ):
+                return any(_STAND_IN.search(_shown(one)) for one in at.decorator_list)
+            at = self.parents.get(at)
+        return False
 
     def _request(
         self, node: ast.Call
@@ -285,6 +344,8 @@ class _Program:
         arguments = [one for one in node.args if not isinstance(one, ast.Starred)]
         is_attribute = isinstance(node.func, ast.Attribute)
         method: str | ast.expr | None
+        if isinstance(node.func, ast.Name) and node.func.id in self.imported:
+            name, is_attribute = self.imported[node.func.id], True
         if name in METHODS and is_attribute:
             method, rest = name.upper(), arguments
         elif name in ("request", "stream", "build_request", "_request") and is_attribute:
@@ -325,19 +386,28 @@ class _Program:
         if name in ("post", "put", "patch") and len(rest) > 1:
             # The second argument of requests is the data; aiohttp and httpx take names only, and of a client of
             # somebody's own it may be anything.
-            is_requests = re.search(r"requests|session$", _shown(node.func), re.IGNORECASE) is not None
+            is_requests = self._is_library(node)
             options.setdefault("data" if is_requests else "given", rest[1])
             if len(rest) > 2 and is_requests:
                 options.setdefault("json", rest[2])
         return method, url, options
 
     def _body(
-        self, options: Mapping[str, ast.expr], marks: dict[tuple[str | int, ...], Position]
+        self, node: ast.Call, options: Mapping[str, ast.expr], marks: dict[tuple[str | int, ...], Position]
     ) -> tuple[Any, str]:
         """Return (body with holes, how it is sent)."""
+        receiver = _shown(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         given = options.get("json")
         if given is not None and not _is_none(given):
-            return self._value(given, marks=marks), "json"
+            if self._dumped(given) is not None and self._is_library(node):
+                # JSON of JSON: what arrives is a text.
+                marks[()] = self.position(given)
+                return _shown(given), "json"
+            value = self._value(given, marks=marks)
+            # A method of the same object stands around the client, and may add to what it is given.
+            return (Open(value) if isinstance(value, dict) and receiver in _OWN else value), "json"
+        if any(name in options and not _is_none(options[name]) for name in ("files", "fields")):
+            return Hole("a form of several parts"), "unknown"
         for name in ("data", "content", "body"):
             given = options.get(name)
             if given is None or _is_none(given):
@@ -347,7 +417,17 @@ class _Program:
                 return self._value(held, marks=marks), "text"
             value = self._value(given, marks=marks)
             if isinstance(value, dict) and name == "data":
-                return value, "form"
+                if self._is_library(node):
+                    return value, "form"
+                # Of a client of somebody's own `data` may well be what is sent as JSON.
+                return Open(value), "text"
+            if isinstance(value, str):
+                held_json = _parsed(value)
+                if held_json is not MISSING:
+                    marks_at = self.position(given)
+                    marks.clear()
+                    marks[()] = marks_at
+                    return held_json, "text"
             return value if isinstance(value, Hole) else Hole(_shown(given)), "text"
         if "given" in options:
             value = self._value(options["given"], marks=marks)
@@ -355,9 +435,17 @@ class _Program:
             return (Open(value) if isinstance(value, dict) else value), "text" if isinstance(
                 value, dict
             ) else "unknown"
-        if "files" in options:
-            return Hole("a form of several parts"), "unknown"
         return MISSING, "json"
+
+    def _is_library(self, node: ast.Call) -> bool:
+        """Tell whether a call is one of requests, httpx or aiohttp itself, as far as names tell."""
+        receiver = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+        if isinstance(receiver, ast.Name) and receiver.id in self.imported:
+            return True
+        if _LIBRARY.search(_shown(receiver)):
+            return True
+        bound = self._bound(receiver.id, receiver)[0] if isinstance(receiver, ast.Name) else None
+        return bound is not None and _LIBRARY.search(_shown(bound)) is not None
 
     def _dumped(self, node: ast.expr, level: int = 0) -> ast.expr | None:
         """Return what a text is the JSON of: `json.dumps(x)`, encoded or not, also by a name."""
@@ -409,8 +497,12 @@ class _Program:
                 return self._made(node, at, marks, level)
             case ast.Call(func=ast.Attribute(attr="copy", value=inner), args=[]):
                 return self._value(inner, at=at, marks=marks, level=level + 1)
-            case ast.Call(func=ast.Attribute(attr="strip" | "rstrip" | "lower" | "upper")):
-                return Hole(_shown(node))
+            case ast.Call(func=ast.Attribute(attr="format", value=ast.Constant(value=str() as pattern))):
+                return self._formatted(pattern, node, level)
+            case ast.BinOp(op=ast.Mod(), left=ast.Constant(value=str() as pattern)):
+                return self._filled_in(pattern, node, level)
+            case ast.Call(args=[base, path]) if _called(node) == "urljoin":
+                return self._url(base, path, level)
             case ast.JoinedStr():
                 return self._joined(node, level)
             case ast.BinOp(op=ast.Add()):
@@ -530,6 +622,75 @@ class _Program:
         if not any(isinstance(one, Hole) for one in parts):
             return "".join(map(str, parts))
         return Text("".join(map(text_of, parts)))
+
+    def _formatted(self, pattern: str, node: ast.Call, level: int) -> Any:
+        """Return the text of `pattern.format(...)`, as far as it is known."""
+        names = {one.arg: one.value for one in node.keywords}
+        parts: list[Any] = []
+        try:
+            pieces = list(string.Formatter().parse(pattern))
+        except ValueError:
+            return Hole(_shown(node))
+        for index, (literal, field, form, conversion) in enumerate(pieces):
+            parts.append(literal)
+            if field is None:
+                continue
+            given = names.get(field)
+            if (field.isdigit() or not field) and not any(isinstance(one, ast.Starred) for one in node.args):
+                place = int(field) if field else sum(one[1] == "" for one in pieces[:index])
+                given = node.args[place] if place < len(node.args) else None
+            value = self._value(given, level=level + 1) if given is not None else Hole(field or "x")
+            parts.append(Hole(field or "x") if form or conversion else value)
+        return _put_together(parts)
+
+    def _filled_in(self, pattern: str, node: ast.BinOp, level: int) -> Any:
+        """Return the text of `pattern % values`, as far as it is known."""
+        right = node.right
+        given = list(right.elts) if isinstance(right, ast.Tuple) else [right]
+        parts: list[Any] = []
+        for number, piece in enumerate(re.split(r"(%%|%\(\w+\)[sd]|%[sd])", pattern)):
+            if number % 2 == 0:
+                parts.append(piece)
+            elif piece == "%%":
+                parts.append("%")
+            elif piece.startswith("%("):
+                parts.append(Hole(piece[2:-2]))
+            elif not given:
+                return Hole(_shown(node))
+            else:
+                parts.append(self._value(given.pop(0), level=level + 1))
+        return _put_together(parts)
+
+    def _url(self, base: ast.expr, path: ast.expr, level: int) -> Any:
+        """Return the URL that `urljoin(base, path)` makes, as far as it is known."""
+        first, second = self._value(base, level=level + 1), self._value(path, level=level + 1)
+        if isinstance(first, str) and isinstance(second, str):
+            return urljoin(first, second)
+        if not isinstance(second, str | Text):
+            return Hole("urljoin")
+        shown = text_of(second)
+        is_whole = "://" in shown
+        return second if is_whole else Text(text_of(first).rstrip("/") + "/" + shown.lstrip("/"))
+
+
+def _put_together(parts: list[Any]) -> Any:
+    """Return the text of parts, which is known where all of them are."""
+    plain = [
+        one if isinstance(one, str | Text) or type(one) is int else Hole(getattr(one, "name", "x") or "x")
+        for one in parts
+    ]
+    if not any(isinstance(one, Hole) for one in plain):
+        return "".join(map(str, plain))
+    return Text("".join(map(text_of, plain)))
+
+
+def _parsed(text: str) -> Any:
+    """Return the object that a text is the JSON of, MISSING for any other text."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return MISSING
+    return value if isinstance(value, dict) else MISSING
 
 
 class _Key(ast.Constant):

@@ -24,6 +24,7 @@ from validator.found import (
     JsonText,
     Lines,
     Places,
+    body_name,
     from_object,
     from_parts,
     header_pairs,
@@ -108,9 +109,8 @@ def read_requests(
     for found in _read(content, name, form, is_offered=is_offered):
         count += 1
         yield (
-            replace(found, file=file, is_offered=is_offered)
-            if file or is_offered
-            else replace(found, file="")
+            # A block of JSON on a page is no more than an offer, whoever named the page.
+            replace(found, file=file, is_offered=is_offered or found.is_offered)
         )
     if not count:
         fault = NO_REQUEST if is_offered else _NOTHING.get(form or "", NO_REQUEST)
@@ -234,9 +234,9 @@ def _read_json(text: str, name: str) -> Iterator[Found]:
         for number, one in enumerate(value, start=1):
             line, column = whole.places()(f"/{number - 1}") or (0, 0)
             found = Found(label=f"{name} entry {number}", line=line, column=column, entry=number)
-            yield _from_value(one, found, places=whole.places(f"/{number - 1}/body"))
+            yield _from_value(one, found, places=whole.places(f"/{number - 1}/{body_name(one)}"))
         return
-    below = "/body" if is_request(value) else ""
+    below = _below_body(value)
     yield _from_value(value, Found(label=name), places=whole.places(below), raw=text[start:].rstrip())
 
 
@@ -258,7 +258,7 @@ def _from_line(text: str, found: Found) -> Found:
     except orjson.JSONDecodeError as error:
         line = found.line + error.lineno - 1
         return replace(found, line=line, fault=f"no JSON: {error.msg} (line {line}, column {error.colno})")
-    places = JsonText(text).places("/body" if is_request(value) else "")
+    places = JsonText(text).places(_below_body(value))
     return _from_value(value, found, places=shifted(places, found.line - 1, 0), raw=stripped)
 
 
@@ -288,18 +288,30 @@ def _read_yaml(text: str, name: str) -> Iterator[Found]:
     except SpecError as error:
         yield Found(label=name, fault=error.sentence)
         return
-    for number, (value, known) in enumerate(documents, start=1):
+    inners = [[] if is_request(value) else list(_requests_in(value, "")) for value, _ in documents]
+    is_any = any(inners) or any(is_request(value) for value, _ in documents)
+    for number, ((value, known), inner) in enumerate(zip(documents, inners, strict=True), start=1):
         if value is None:
             continue
-        inner = [] if is_request(value) else list(_requests_in(value, ""))
+        # Beside whole requests, what is none may well be no body either.
+        is_offered = is_any and not inner and not is_request(value)
         for pointer, one in inner or [("", value)]:
             line, column = known.get(pointer, (0, 0))
             where = f" line {line}" if inner or len(documents) > 1 else ""
             found = Found(
-                label=f"{name}{where}", line=line, column=column, entry=number * (len(documents) > 1)
+                label=f"{name}{where}",
+                line=line,
+                column=column,
+                entry=number * (len(documents) > 1),
+                is_offered=is_offered,
             )
-            below = pointer + "/body" * is_request(one)
+            below = pointer + _below_body(one)
             yield _from_value(one, found, places=_below(known_places(known), below))
+
+
+def _below_body(value: Json) -> str:
+    """Return the pointer of the body in a value that describes a request, or is one."""
+    return f"/{name}" if (name := body_name(value)) else ""
 
 
 def _below(places: Places, pointer: str) -> Places:
@@ -422,11 +434,18 @@ def _written(text: str, one: CurlRequest, lines: Lines) -> Places:
     return find
 
 
+_SHORTENED: Final = re.compile(r"[{\[,:]\s*(?:\.\.\.|…)")
+"""Dots for the rest, as pages show a body."""
+
+
 def _from_curl(one: CurlRequest, found: Found) -> Found:
     unchecked = one.notes
     body = one.body
     if body is None:
         unchecked += (f"the body: {one.unread}",)
+    elif _parsed(body) is None and _SHORTENED.search(body):
+        unchecked += ("the body: it is shortened with dots",)
+        body = None
     elif one.open and _parsed(body) is None:
         filled = _filled(body, one.open)
         if filled is None and body.strip():
@@ -446,6 +465,20 @@ def _filled(body: str, opened: tuple[str, ...]) -> str | None:
         quoted = orjson.dumps(text).decode().replace("\\", r"\\")
         body = re.sub(rf"(?<=[:\[,])(\s*){re.escape(text)}(?=\s*[,\]}}])", rf"\g<1>{quoted}", body)
     return body if _parsed(body) is not None else None
+
+
+def _read_http(text: str, name: str) -> Iterator[Found]:
+    """Yield the requests of a .http file; an editor sends a curl command that stands among them as well."""
+    lines = text.split("\n")
+    for found in read_http(text, name):
+        begin = found.line - 1
+        if not found.fault or not lines[begin].startswith("curl "):
+            yield found
+            continue
+        end = next((at for at in range(begin, len(lines)) if lines[at].startswith("###")), len(lines))
+        for one in _read_curl("\n".join(lines[begin:end]), name):
+            at = one.line + begin
+            yield replace(one, label=f"{name} line {at}", line=at, places=shifted(one.places, begin, 0))
 
 
 # --- programs and pages -----------------------------------------------------------------------------------
@@ -516,7 +549,7 @@ _READERS: Final[Mapping[Form, _Reader]] = {
     "har": _read_har,
     "curl": _read_curl,
     "yaml": _read_yaml,
-    "http": read_http,
+    "http": _read_http,
     "postman": _read_postman,
     "python": read_python,
     "javascript": read_javascript,

@@ -90,8 +90,14 @@ def test_the_action_takes_its_inputs(workspace: Path) -> None:
     silent = lint(workspace, fail="false", summary="false", sarif="out/../x.sarif", working_directory="src")
 
     assert (0, "0") == (clean[0], clean[2]["exit-code"])
-    assert (0, {"exit-code": "2", "sarif": "src/out/../x.sarif"}) == (silent[0], silent[2]), silent[1]
-    assert not (workspace / "work/src/x.sarif").exists(), "the directory out is not there"
+    kept = lint(workspace, fail="false", summary="false", sarif="x.sarif", working_directory="src")
+    unusable = lint(workspace, baseline="no.json")
+
+    # The directory out is not there, so that there is nothing to upload.
+    assert (0, {"exit-code": "2", "sarif": ""}) == (silent[0], silent[2]), silent[1]
+    assert (0, {"exit-code": "1", "sarif": "src/x.sarif"}) == (kept[0], kept[2]), kept[1]
+    assert (workspace / "work/src/x.sarif").exists()
+    assert (2, {"exit-code": "2", "sarif": ""}) == (unusable[0], unusable[2]), unusable[1]
 
 
 @pytest.mark.parametrize(

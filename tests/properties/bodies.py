@@ -79,6 +79,15 @@ def known_bodies(name: str, operation: str) -> tuple[Any, ...]:
     return tuple(one for one in found if len(str(one)) < 100_000)
 
 
+@functools.cache
+def _choices(name: str, operation: str) -> tuple[list[str], st.SearchStrategy[Any]]:
+    """Return (names that members may have, values they may have)."""
+    schema = contract(name).operations[operation].body
+    assert schema is not None
+    values = st.one_of(SCALARS, st.sampled_from(_values(schema.tree)), JSON)
+    return [*schema.members, *_nested_names(schema.tree)], values
+
+
 @st.composite
 def bodies(draw: Callable[[Any], Any], name: str, operation: Operation) -> Any:
     """Draw a body: anything, or a known one with up to three places changed."""
@@ -86,8 +95,7 @@ def bodies(draw: Callable[[Any], Any], name: str, operation: Operation) -> Any:
         return draw(JSON)
     assert operation.body is not None
     body = copy.deepcopy(draw(st.sampled_from(known_bodies(name, operation.id))))
-    names = [*operation.body.members, *_nested_names(operation.body.tree)]
-    values = st.one_of(SCALARS, st.sampled_from(_values(operation.body.tree)), JSON)
+    names, values = _choices(name, operation.id)
     for _ in range(draw(st.integers(0, 3))):
         body = _changed(draw, body, names, values)
     return body

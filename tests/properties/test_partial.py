@@ -120,6 +120,23 @@ REAL = {
 }
 
 
+@functools.cache
+def starts(name: str, operation: str) -> st.SearchStrategy[Any]:
+    """Return bodies to make holes in: those kept in files, and drawn ones."""
+    real = REAL[name, operation]
+    source = bodies(name, contract(name).operations[operation])
+    return st.sampled_from(real) | source if real else source
+
+
+@functools.cache
+def fillings(name: str, operation: str, *, is_text: bool) -> st.SearchStrategy[Any]:
+    """Return what a hole may turn out to be."""
+    values = values_of(name, operation)
+    if is_text:
+        return st.sampled_from([one for one in values if isinstance(one, str) and one])
+    return st.sampled_from([LEFT_OUT, *values]) | JSON
+
+
 @st.composite
 def with_holes(draw: st.DrawFn, body: Any) -> tuple[Any, list[tuple[Any, ...]]]:
     """Return a body with up to four holes in it, and their paths."""
@@ -142,9 +159,8 @@ def with_holes(draw: st.DrawFn, body: Any) -> tuple[Any, list[tuple[Any, ...]]]:
 def test_what_is_said_of_a_body_with_holes_holds_for_every_filling(
     name: str, operation: str, data: st.DataObject
 ) -> None:
-    real = REAL[name, operation]
-    source = bodies(name, contract(name).operations[operation])
-    body = data.draw(st.sampled_from(real) | source if real else source)
+    source = starts(name, operation)
+    body = data.draw(source)
     assume(isinstance(body, dict))
     partial, paths = data.draw(with_holes(body))
 
@@ -158,10 +174,9 @@ def test_what_is_said_of_a_body_with_holes_holds_for_every_filling(
         for path in paths if turn else ():
             hole = at(partial, path)
             if hole.is_text:
-                texts = [one for one in values_of(name, operation) if isinstance(one, str) and one]
-                put(filled, path, data.draw(st.sampled_from(texts)))
+                put(filled, path, data.draw(fillings(name, operation, is_text=True)))
                 continue
-            new = data.draw(st.sampled_from([LEFT_OUT, *values_of(name, operation)]) | JSON)
+            new = data.draw(fillings(name, operation, is_text=False))
             put(filled, path, copy.deepcopy(new) if new is not LEFT_OUT else new)
         found = rules(name, operation, filled)
         # What is not sent has no name that could be wrong.

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
@@ -765,7 +766,7 @@ def offered(line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offers"),
     [
-        ("understudy ", ["serve", "status", "tail", "forward", "scenarios", *COMMANDS, "completion"]),
+        ("understudy ", main.list_commands(click.Context(main))),
         ("understudy ev", ["evidence"]),
         ("understudy lint --fo", ["--form", "--format"]),
         ("understudy lint --format ", ["text", "json", "sarif", "junit", "github", "markdown"]),

@@ -97,6 +97,7 @@ MODEL, STRANGE = "toy.clip.model", "toy.request.unknown-member"
         ("", "  # why: so  # understudy: ignore[model]", "", [STRANGE]),
         ("", "  # understudy: ignore[other, clip.model] because", "", [STRANGE]),
         ("", "  # understudy: ignore[toy.clip]", "", [MODEL, STRANGE]),
+        ("", "  # understudy: ignore[]", "", [MODEL, STRANGE]),
         ("", "  # understudy: ignore[unknown-member]", "", [MODEL, STRANGE]),
         ("", "  # understudy: ignored", "", [MODEL, STRANGE]),
         ("", "", "  # understudy: ignore", [MODEL]),

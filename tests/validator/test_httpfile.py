@@ -190,3 +190,44 @@ def test_what_is_no_collection_is_told(value: Any) -> None:
     (one,) = read_requests(json.dumps(value).encode(), name="x", form="postman")
 
     assert one.fault
+
+
+def test_methods_may_be_small_and_files_may_be_imported_and_run() -> None:
+    text = f'import other.http\nrun ./other.http\n\n###\npost {URL}\n\n{{"a": 1}}\n###\nrun #login\n'
+    (one,) = found(text)
+    assert one.request is not None
+    assert (one.request.method, one.request.body, one.line) == ("POST", b'{"a":1}', 5)
+
+
+@pytest.mark.parametrize("end", ["?? status == 200", "{{\n  test.status(200);\n}}", "{{@response\n  x\n}}"])
+def test_what_is_expected_of_an_answer_is_no_part_of_the_body(end: str) -> None:
+    (one,) = found(f'POST {URL}\n\n{{"a": 1}}\n\n{end}\n')
+    assert one.request is not None
+    assert one.request.body == b'{"a":1}'
+
+
+def test_a_curl_command_among_the_requests_is_read() -> None:
+    text = f"GET {URL}\n\n### two\ncurl {URL} \\\n  -d '{{\"a\": 1}}'\n\n### three\nGET {URL}\n"
+    first, second, third = found(text)
+    assert second.request is not None
+    assert (second.line, second.request.method, second.request.body) == (4, "POST", b'{"a": 1}')
+    assert second.position("/a") == (5, 8)
+    assert (first.line, third.line) == (1, 8)
+
+
+def test_comments_in_the_json_of_a_collection_are_left_out() -> None:
+    raw = '{\n  // a "sign"\n  "a": "http://x", /* two\n lines */ "b": 2\n}'
+    kinds = {"json": ("http://x", 2), "text": None}
+    for language, expected in kinds.items():
+        sent = {"mode": "raw", "raw": raw, "options": {"raw": {"language": language}}}
+        item = {"name": "x", "request": {"method": "POST", "url": URL, "body": sent}}
+        text = json.dumps({"info": {"name": "x"}, "item": [item]})
+        (one,) = read_requests(text.encode(), name="x.json")
+        assert one.request is not None
+        if expected is None:
+            assert one.request.body == raw.encode()
+        else:
+            body = json.loads(one.request.body)
+            assert (body["a"], body["b"]) == expected
+            line, column = one.position("/b")
+            assert text.split("\n")[line - 1][column - 1 :].startswith('\\"b')

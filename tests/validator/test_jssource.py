@@ -278,3 +278,85 @@ def test_values_survive_as_json() -> None:
     value = {"a": [1, {"b": None, "c": "é\n\"'"}], "d": 1.5, "e": True, "f": -3}
 
     assert value == sent("", json.dumps(value), "app.js")
+
+
+# --- what is no request, and what is not all of one ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "app.post('{path}', (req, res) => res.json({{code: 0}}))",
+        "router.post('{path}', auth, handler)",
+        "fastify.post('{path}', {{schema: {{}}}}, handler)",
+        "nock('https://api.toy.example').post('{path}').reply(200, {{code: 0}})",
+        "const scope = nock('https://api.toy.example'); scope.post('{path}', {{a: 1}})",
+        "http.post('{url}', () => HttpResponse.json({{code: 0}}))",
+        "rest.post('{url}', async function (req, res, ctx) {{ return res(ctx.json({{}})); }})",
+        "fetchMock.post('{url}', {{code: 0}})",
+    ],
+)
+def test_a_route_of_a_server_and_an_answer_made_up_by_a_test_are_no_requests(code: str) -> None:
+    (one,) = found(code.format(url=URL, path="/api/clips"))
+    assert one.fault == "no call of an HTTP client in it"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fetch('{url}', {{method: 'POST', ...options}})",
+        "fetch('{url}', {{method: 'POST', body: JSON.stringify({{a: 1}}), ...options}})",
+        "fetch('{url}', {{...options, method: 'POST'}})",
+        "axios.post('{url}', ...rest)",
+        "got.post('{url}', options)",
+        "got.post('{url}', {{json: {{a: 1}}, ...options}})",
+        "client.post('{url}', {{json: {{a: 1}}, ...options}})",
+        "superagent.post('{url}')",
+    ],
+)
+def test_what_is_spread_into_a_call_may_be_its_body(call: str) -> None:
+    one = only(call.format(url=URL))
+    assert (one.has_body, one.unread) == (False, "its body is only known when the program runs")
+
+
+def test_what_is_said_after_a_spread_is_what_counts() -> None:
+    assert body(only(f"fetch('{URL}', {{...o, method: 'POST', body: JSON.stringify({{a: 1}})}})")) == {"a": 1}
+
+
+def test_options_that_are_not_known_may_hold_the_method() -> None:
+    for call in (f"fetch('{URL}', options)", f"fetch('{URL}', {{...options}})"):
+        assert only(call).unread == "its method is only known when the program runs"
+    for call in (f"fetch('{URL}')", f"fetch('{URL}', undefined)", f"fetch('{URL}', {{headers: {{}}}})"):
+        request = only(call).request
+        assert request is not None
+        assert request.method == "GET"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "A['b']['c'] = 3",
+        "delete A['b']['c']",
+        "const other = big ? A : {}; other.a = 2",
+        "const other = A || {}; other.a = 2",
+        "const other = given ?? A; other.a = 2",
+    ],
+)
+def test_an_object_that_is_changed_by_another_way_is_open(change: str) -> None:
+    assert only(f"const A = {{a: 1, b: {{}}}}; {change}; axios.post('{URL}', A)").unread
+
+
+def test_an_object_that_is_only_compared_is_known() -> None:
+    assert sent("const A = {a: 1}; if (A === b) go(); x[A.a] = 1; y = A ? 1 : 2;", "A") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        """fetch('{url}', {{method: 'POST', body: '{{"a": 1}}'}})""",
+        """axios.post('{url}', '{{"a": 1}}')""",
+    ],
+)
+def test_json_written_as_a_text_is_read(call: str) -> None:
+    assert body(only(call.format(url=URL))) == {"a": 1}
+    assert only(call.format(url=URL).replace('{"a": 1}', "no JSON")).unread

@@ -97,6 +97,26 @@ def test_a_provider_that_is_named_counts_for_any_host() -> None:
     assert ["toy.request.no-route"] == rules(judged("curl https://proxy.example.com/nothing", TOY))
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/pictures", "/v1/chat/completions", "/api/clips/1/2/3", "/api/more-clips"]
+)
+def test_of_what_else_a_provider_sells_nothing_is_said(path: str) -> None:
+    one = judged(f"curl https://api.toy.example{path}")
+    assert ("unchecked", False) == (one.verdict, one.is_foreign)
+    assert f"the contract of toy does not describe the path {path}" == one.problem
+    assert one.hint.startswith("described: /api/clips")
+
+    call = judged(f"requests.post('https://api.toy.example{path}', json={{'prompt': 'x'}})", name="a.py")
+    assert call.is_foreign
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/clip", "/api/clips/", "/clips", "/api/Clips", "/apis/clips", "/apy/clips/1234"]
+)
+def test_a_path_that_is_almost_a_known_one_is_a_mistake(path: str) -> None:
+    assert ["toy.request.no-route"] == rules(judged(f"curl https://api.toy.example{path}"))
+
+
 def test_a_request_to_another_provider_than_the_named_one_is_told() -> None:
     library = replace(ALL, provider="toy")
 

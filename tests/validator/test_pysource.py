@@ -330,3 +330,119 @@ def test_objects_that_are_asked_about_in_a_circle_are_open() -> None:
     code = "A = {'u': 1}\nB = {'u': 2}\nclient.get(A['u'], json=B)\nclient.get(B['u'], json=A)\n"
 
     assert all(one.unread for one in found(code))
+
+
+# --- what is no request, and what is not all of one ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "@app.post('{url}')\ndef create(body: dict): ...",
+        "@router.post('{path}', status_code=200, response_model=dict)\nasync def create(body): ...",
+        "@app.put('{path}', responses={{404: {{}}}})\ndef put(): ...",
+        "respx.post('{url}').mock(return_value=httpx.Response(200, json={{'code': 0}}))",
+        "router.post('{url}', json={{'a': 1}}).respond(200, json={{'code': 0}})",
+        "responses.post('{url}', json={{'code': 0}})",
+        "def test(requests_mock):\n    requests_mock.post('{url}', json={{'code': 0}})",
+        "with requests_mock.Mocker() as m:\n    m.post('{url}', json={{'code': 0}})",
+        "async def test():\n    with aioresponses() as m:\n        m.post('{url}', body='x')",
+        "@requests_mock.Mocker()\ndef test(m):\n    m.post('{url}', json={{'code': 0}})",
+        "m = respx.mock(base_url='x')\nm.post('{path}', json={{'code': 0}})",
+    ],
+)
+def test_a_route_of_a_server_and_an_answer_made_up_by_a_test_are_no_requests(code: str) -> None:
+    (one,) = found(code.format(url=URL, path="/api/clips"))
+    assert one.fault == "no call of an HTTP client in it"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "requests.post('{url}', **options)",
+        "requests.post('{url}', *rest)",
+        "requests.request('POST', '{url}', headers={{}}, **options)",
+        "requests.post('{url}', files={{'a': file}}, data={{'a': 1}})",
+        "pool.request('POST', '{url}', fields={{'a': 1}})",
+    ],
+)
+def test_what_is_unpacked_into_a_call_may_be_its_body(call: str) -> None:
+    one = only(f"import requests\n{call.format(url=URL)}")
+    assert (one.has_body, one.unread) == (False, "its body is only known when the program runs")
+
+
+def test_what_is_unpacked_into_a_call_may_be_its_parameters_and_its_method() -> None:
+    assert only(f"import requests\nrequests.get('{URL}', **options)").is_query_open
+    unsaid = only(f"import urllib.request as u\nu.Request('{URL}', **options)")
+    assert unsaid.unread == "its method is only known when the program runs"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "self.client.post('{url}', data={{'a': 1}})",
+        "api.post('{url}', data={{'a': 1}})",
+        "self.post('{url}', json={{'a': 1}})",
+        "self._request('POST', '{url}', json={{'a': 1}})",
+    ],
+)
+def test_a_client_of_ones_own_may_add_to_what_it_is_given_and_write_it_as_json(call: str) -> None:
+    assert body(only(call.format(url=URL))) == {"a": 1, "...": 1}
+
+
+def test_a_dictionary_given_as_data_to_a_library_is_a_form() -> None:
+    for client in ("requests", "self.session", "httpx", "http"):
+        one = only(f"http = httpx.Client()\n{client}.post('{URL}', data={{'a': 1}})")
+        assert one.request is not None
+        assert one.request.body == b"a=1", client
+
+
+def test_items_of_a_list_that_are_changed_in_a_loop_are_open() -> None:
+    code = "S = [{'a': ''}]\nfor one in S:\n    one['a'] = 'x'"
+    assert sent(code, "{'shots': S}") == {"shots": "?S"}
+
+
+def test_what_has_two_names_is_open() -> None:
+    assert only(f"import requests\na = b = {{'x': 1}}\nb['x'] = 2\nrequests.post('{URL}', json=a)").unread
+    assert sent("a = b = 'x'", "{'m': a}") == {"m": "x"}
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("'{}/api/clips'.format(BASE)", "/api/clips"),
+        ("'{base}/api/{}'.format('clips', base=BASE)", "/api/clips"),
+        ("'{1}/api/{0}'.format('clips', BASE)", "/api/clips"),
+        ("'%s/api/clips' % BASE", "/api/clips"),
+        ("'%s/api/%s' % (BASE, 'clips')", "/api/clips"),
+        ("'%(base)s/api/clips' % {'base': BASE}", "{base}/api/clips"),
+        ("urljoin(BASE, '/api/clips')", "/api/clips"),
+        ("urllib.parse.urljoin(BASE + '/v0/', '/api/clips')", "/api/clips"),
+        ("urljoin(config.base, '/api/clips')", "/api/clips"),
+        ("urljoin(BASE, 'https://api.toy.example/api/clips')", "/api/clips"),
+    ],
+)
+def test_an_address_that_is_put_together_is_read(address: str, path: str) -> None:
+    one = only(f"BASE = 'https://api.toy.example'\nrequests.post({address}, json={{'a': 1}})")
+    assert one.request is not None, one
+    assert one.request.path.endswith(path), one.request.path
+
+
+def test_json_written_as_a_text_is_read() -> None:
+    one = only(f"""payload = '{{"a": {{"b": 1}}}}'\nrequests.post('{URL}', data=payload)""")
+    assert body(one) == {"a": {"b": 1}}
+    assert one.position("/a/b") == (2, 57)
+
+
+def test_functions_that_are_imported_by_name_are_calls_of_their_library() -> None:
+    assert body(only(f"from requests import post\npost('{URL}', json={{'a': 1}})")) == {"a": 1}
+    assert body(only(f"from httpx import put as send\nsend('{URL}', json={{'a': 1}})")) == {"a": 1}
+    (other,) = found(f"from mine import post\npost('{URL}', json={{'a': 1}})")
+    assert other.fault
+
+
+def test_json_of_json_arrives_as_a_text() -> None:
+    sent_twice = only(f"import requests\ntext = json.dumps({{'a': 1}})\nrequests.post('{URL}', json=text)")
+    assert body(sent_twice) == "text"
+    assert sent_twice.position("") == (3, 57)
+    assert only(f"api.post('{URL}', json=json.dumps({{'a': 1}}))").unread

@@ -319,3 +319,42 @@ def test_any_content_gives_requests_or_reasons(content: bytes, form: Form | None
     assert all_found
     for one in all_found:
         assert (one.request is None) == bool(one.fault)
+
+
+# --- as users write it ------------------------------------------------------------------------------------
+
+CLIPS = "https://api.toy.example/api/clips"
+
+
+def test_a_body_may_be_called_json_and_one_of_another_kind_is_not_read() -> None:
+    text = "".join(f"- {{method: POST, url: {CLIPS}, {name}: {{a: 1}}}}\n" for name in ("json", "data"))
+    one, other = found(text, name="a.yaml")
+    assert one.request is not None
+    assert (one.request.body, one.position("/a")[0]) == (b'{"a":1}', 1)
+    assert (other.has_body, other.unchecked) == (
+        False,
+        ("the body: data is not read, only body and json are",),
+    )
+    (alone,) = found(json.dumps({"method": "POST", "url": CLIPS, "json": "text"}), name="a.json")
+    assert alone.request is not None
+    assert alone.request.body == b'"text"'
+
+
+def test_a_document_beside_whole_requests_is_only_an_offer() -> None:
+    text = f"on: push\n---\nurl: {CLIPS}\nmethod: GET\n---\nprompt: a boat\n"
+    assert [one.is_offered for one in found(text, name="a.yaml")] == [True, False, True]
+    assert [one.is_offered for one in found("on: push\n---\nprompt: x\n", name="a.yaml")] == [False, False]
+
+
+def test_json_on_a_page_is_only_an_offer_and_an_answer_is_nothing() -> None:
+    text = '```json\n{"code": 0}\n```\n\n```http\nHTTP/1.1 200 OK\nContent-Type: x/y\n\n{}\n```\n'
+    (one,) = found(text, name="a.md")
+    assert (one.is_offered, one.line) == (True, 2)
+
+
+@pytest.mark.parametrize("body", ['{"a": 1, ...}', "{ ... }", '{"a": [1, …]}'])
+def test_a_body_that_is_shortened_with_dots_is_not_there(body: str) -> None:
+    (one,) = found(f"curl {CLIPS} -d '{body}'", name="a.md")
+    assert (one.has_body, one.unchecked) == (False, ("the body: it is shortened with dots",))
+    (whole,) = found(f"""curl {CLIPS} -d '{{"a": "[... and so on"}}'""", name="a.md")
+    assert whole.has_body
