@@ -155,6 +155,39 @@ class Conduct:
         return {name: tuple(steps) for name, steps in out.items()}
 
     @cached_property
+    def tries(self) -> Mapping[str, tuple[Step, ...]]:
+        """Return the reads of tasks by the task's id, with those that were told that there is no such task (yet)."""
+        out: dict[str, list[Step]] = defaultdict(list)
+        for step in self.steps:
+            if step.part == "read":
+                parts = _PARTS.split(step.exchange.path.decode("latin-1"))
+                named = (one for one in map(unquote, reversed(parts)) if one in self.tasks)
+                name = step.exchange.task or next(named, None)
+                if name is not None:
+                    out[name].append(step)
+        return {name: tuple(steps) for name, steps in out.items()}
+
+    @cached_property
+    def under_way(self) -> Mapping[str, int]:
+        """Return how many tasks were made and not told to be over when an exchange was answered, by its id."""
+        ends: list[tuple[int, str]] = []
+        for name, told in self.told.items():
+            end = next((one for one in told if one.is_end), None)
+            if end is not None:
+                ends.append((end.at, name))
+        ends.sort(reverse=True)
+        out, alive, over = {}, set[str](), set[str]()
+        for step in self.steps:
+            while ends and ends[-1][0] < step.exchange.at:
+                _, name = ends.pop()
+                over.add(name)
+                alive.discard(name)
+            if step.is_made and step.exchange.task not in over:
+                alive.add(step.exchange.task or "")
+            out[step.exchange.id] = len(alive)
+        return out
+
+    @cached_property
     def fetches(self) -> Mapping[str, tuple[Step, ...]]:
         """Return the requests for the files of tasks, by the task's id; HEAD brings no file and is no fetch."""
         out: dict[str, list[Step]] = defaultdict(list)

@@ -56,7 +56,8 @@ class Told:
     """What the client was told about one task: in which state it is, `at` (the tenant's time, milliseconds).
 
     `word` is what was shown for the state; `is_known` whether that is one of the provider's words.  `outcome` is None
-    before the end.  `source` is the id of the exchange or of the delivery.
+    before the end.  `source` is the id of the exchange or of the delivery.  `is_plain` is False where the answer says
+    of itself that it is no JSON: some clients read it, others rightly do not.
     """
 
     task: str
@@ -69,6 +70,7 @@ class Told:
     has_url: bool
     by: Literal["create", "read", "list", "callback"]
     source: str
+    is_plain: bool = True
 
     @property
     def is_end(self) -> bool:
@@ -136,6 +138,8 @@ def _step(exchange: Exchange, tasks: Mapping[str, Task], contracts: Mapping[str,
     # A HEAD brings a status and no body: nothing that a client could know a state by.
     if nature == "ok" and contract is not None and exchange.method != "HEAD":
         told = tuple(_told(exchange, part, met, tasks, contract))
+        if "json" not in (header(exchange, b"content-type") or "").lower():
+            told = tuple(replace(one, is_plain=False) for one in told)
     return Step(
         exchange=exchange,
         part=part,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from tests.pictures import picture
 from tests.providers import contract
 from tests.trial.client import Client
 from tests.trial.world import BASE, HOOK, KEY, TENANT, Lost, World
+from validator.security import make_token
 
 
 def outcome(law: str, conduct: Conduct) -> str:
@@ -174,14 +176,71 @@ def test_one_more_read_after_the_end_is_let_pass_and_two_are_not() -> None:
     assert "broken" == outcome("stops-at-final-state", more)
 
 
-def test_lists_are_no_polls() -> None:
+@pytest.mark.parametrize(
+    ("tasks", "lists", "pause_s", "expected"),
+    [
+        (1, 5, 0.1, "broken"),
+        (1, 5, 1.0, "kept"),
+        (1, 2, 0.0, "kept"),
+        (4, 5, 0.2, "kept"),
+        (4, 12, 0.1, "broken"),
+        (0, 5, 0.0, "not-reached"),
+    ],
+)
+def test_a_list_may_be_read_once_a_second_for_each_task_in_it(
+    tasks: int, lists: int, pause_s: float, expected: str
+) -> None:
     with World() as world:
-        make(world)
+        for number in range(tasks):
+            make(world, prompt=f"boat {number}")
+        for _ in range(lists):
+            world.request("GET", "/clips")
+            world.sleep(pause_s)
+        world.sleep(60)
         for _ in range(5):
+            # All are over now, and whoever looks at them is not waiting.
             world.request("GET", "/clips")
         conduct = world.conduct()
 
-    assert [] == broken(conduct)
+    assert ["polls-not-too-fast"] * (expected == "broken") == broken(conduct)
+    assert expected == outcome("polls-not-too-fast", conduct)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        plan("poll-404-then-ok", reads=9),
+        plan("html-error-page", role="read", times=9, status=200),
+        plan("empty-body", role="read", times=9),
+    ],
+)
+@pytest.mark.parametrize(("pause_s", "expected"), [(0.1, "broken"), (2.0, "kept")])
+def test_a_read_that_found_nothing_yet_is_a_read(
+    scenario: dict[str, Any], pause_s: float, expected: str
+) -> None:
+    with World(plan=[scenario]) as world:
+        conduct = polled(world, pause_s)
+
+    assert expected == outcome("polls-not-too-fast", conduct)
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_an_answer_that_says_it_is_no_json_need_not_be_read(times: int) -> None:
+    with World(plan=[plan("wrong-content-type", role="read", times=times)]) as world:
+        task = make(world)
+        for _ in range(times + 1):
+            world.sleep(20)
+            answer = world.request("GET", f"/clips/{task}")
+        strict = world.conduct(program=Program(exit_code=1, stderr="the answer is no JSON: text/html"))
+        early = replace(strict, exchanges=strict.exchanges[:-1])
+        for _ in range(2):
+            world.sleep(20)
+            world.request("GET", f"/clips/{task}")
+        conduct = world.conduct()
+
+    assert "json" in answer.headers["content-type"]
+    assert [] == broken(replace(strict, program=None)) == broken(early)
+    assert ["stops-at-final-state"] == broken(conduct)
 
 
 # --- asking again -----------------------------------------------------------------------------------------
@@ -259,6 +318,102 @@ def test_a_new_token_may_be_tried_once() -> None:
     assert "kept" == outcome("no-useless-retry", asked("toy-key-1", "toy-key-2"))
     assert "broken" == outcome("no-useless-retry", asked("toy-key-1", "toy-key-1"))
     assert "kept" == outcome("no-useless-retry", asked("toy-key-1"))
+
+
+def test_each_token_that_ran_out_may_be_replaced() -> None:
+    def asked(*answers: tuple[int, bool]) -> str:
+        """Ask with the token of that number, refused or not."""
+        with World() as world:
+            now = int(world.now_s)
+            for number, is_refused in answers:
+                form = next(iter(TOY.operations.values())).credentials[1].jwt
+                assert form is not None
+                token = make_token(form, "toy-account", "toy-secret", now=now, lifetime_s=900 + number)
+                headers = {"x-toy-key": "", "authorization": f"Bearer {token}"}
+                prefer = {"prefer": "code=401"} if is_refused else {}
+                reply = world.request("GET", "/clips", headers=headers | prefer)
+                assert (401 if is_refused else 200) == reply.status, reply
+                world.sleep(2)
+            return outcome("no-useless-retry", world.conduct())
+
+    assert "kept" == asked((1, True), (2, False), (2, True), (3, False), (3, True), (4, False))
+    assert "broken" == asked((1, True), (2, True), (3, False))
+    assert "broken" == asked((1, True), (2, False), (2, True), (2, False))
+
+
+# --- several jobs at once ---------------------------------------------------------------------------------
+
+
+def test_what_several_jobs_ask_at_once_is_no_retry() -> None:
+    refused = [plan("rate-limited", role="list", times=3)]
+
+    def asked(tasks: int, *pauses_s: float) -> str:
+        with World(plan=refused) as world:
+            for number in range(tasks):
+                make(world, prompt=f"boat {number}")
+            for pause_s in pauses_s:
+                world.request("GET", "/clips")
+                world.sleep(pause_s)
+            return outcome("backs-off", world.conduct())
+
+    assert "kept" == asked(3, 0, 0, 1.1, 0, 0, 1.1)
+    assert "broken" == asked(1, 0, 0, 1.1, 0, 0, 1.1)
+    assert "broken" == asked(3, 0, 0, 0.3, 0, 0, 1.1)
+
+
+@pytest.mark.parametrize("scenario", ["rate-limited", "moderation-at-create", "reset-after-accept"])
+def test_variants_of_one_video_with_names_of_their_own_are_not_each_others_retries(scenario: str) -> None:
+    variants = [{"prompt": "a boat", "name": f"variant-{number}"} for number in range(3)]
+
+    def sent(*rounds: list[dict[str, Any]]) -> list[str]:
+        with World(plan=[plan(scenario, times=3)]) as world:
+            for bodies in rounds:
+                for body in bodies:
+                    with contextlib.suppress(Lost):
+                        world.request("POST", "/clips", json=body)
+                world.sleep(2)
+                if scenario == "reset-after-accept":
+                    for body in bodies:
+                        world.request("GET", f"/clips/{body['name']}")
+            return broken(world.conduct())
+
+    assert [] == (sent(variants) if scenario == "moderation-at-create" else sent(variants, variants))
+
+
+def test_a_new_name_for_each_attempt_hides_no_retry() -> None:
+    names = [{"prompt": "a boat", "name": f"attempt-{number}"} for number in range(4)]
+    with World() as world:
+        base = wished(world, names[0])
+
+    def sent(scenario: str) -> list[str]:
+        with World(plan=[plan(scenario, times=3)]) as world:
+            for body in names:
+                world.request("POST", "/clips", json=body)
+                world.sleep(0.1)
+            return broken(replace(world.conduct(), baseline=base))
+
+    assert ["backs-off"] == sent("internal-error")
+    assert ["no-useless-retry"] == sent("moderation-at-create")
+
+
+def test_many_jobs_with_names_are_judged_in_linear_time() -> None:
+    with World(plan=[plan("rate-limited")]) as world:
+        world.request("POST", "/clips", json={"prompt": "a boat", "name": "order"})
+        world.request("GET", "/clips")
+        one = world.conduct()
+    create, read = one.exchanges
+    many = [
+        create._replace(id=f"{number}-{again}", at=create.at + 5_000 * again, body=body % number)
+        for body in (b'{"prompt": "a boat", "name": "order-%d"}',)
+        for again in range(2)
+        for number in range(10_000)
+    ]
+
+    started = time.process_time()
+    found = broken(replace(one, exchanges=(*many, *(read._replace(id=str(n)) for n in range(10_000)))))
+
+    assert time.process_time() - started < 10
+    assert [] == found
 
 
 def test_another_name_is_another_request_where_the_name_was_wrong() -> None:
