@@ -67,16 +67,24 @@ class Pace:
 
     With a clock that runs at `speed`, a second of the client's is so many of the tenant's.  With a clock at rest
     (speed 0) the tenant's seconds are the client's: a test moves the clock for it.  `base` and `base_wall` are a
-    moment by the clock and by the wall, in milliseconds.
+    moment by the clock and by the wall, in milliseconds.  `counts_real`: with a clock at rest a client may also have
+    slept by the wall.
     """
 
     speed: float
     base: int
     base_wall: int
+    counts_real: bool = False
 
     def seconds(self, start: int, end: int) -> float:
         """Return the client's seconds between two moments of the tenant's clock."""
         return (end - start) / 1000 / (self.speed or 1)
+
+    def between(self, first: Exchange, second: Exchange) -> float:
+        """Return the client's seconds between two exchanges, the first being earlier."""
+        seconds = self.seconds(first.at, second.at)
+        is_real = self.counts_real and not self.speed
+        return max(seconds, second.ended_s - first.ended_s) if is_real else seconds
 
     def client_ms(self, at: int) -> float:
         """Return what the client's own clock shows at a moment of the tenant's, in milliseconds."""
@@ -265,10 +273,12 @@ def conduct_of(
     program: Program | None = None,
     baseline: Conduct | None = None,
     calls: Iterable[Call] = (),
+    counts_real: bool = True,
 ) -> Conduct:
     """Return what was done in a tenant so far, to be called where the application runs (`LocalServer.run`).
 
-    `calls` are callbacks that somebody else sent to the client, beside the ledger.  A tenant that nobody named yet
+    `calls` are callbacks that somebody else sent to the client, beside the ledger.  `counts_real` says whether the
+    client may sleep by the wall where the tenant's clock is at rest.  A tenant that nobody named yet
     is a client that did nothing.
     """
     known = backend.tenant(tenant)
@@ -277,7 +287,7 @@ def conduct_of(
     deliveries = tuple(replace(one) for one in reversed(list(store.deliveries(known.name))))
     exchanges = tuple(known.journal.newest())[::-1]
     now = known.clock.now()
-    pace = Pace(speed=known.clock.speed, base=now, base_wall=backend.wall())
+    pace = Pace(speed=known.clock.speed, base=now, base_wall=backend.wall(), counts_real=counts_real)
     sent = [*_calls(backend, known, deliveries, tasks, pace), *calls]
     return Conduct(
         tenant=known.name,

@@ -41,7 +41,7 @@ def polls_not_too_fast(conduct: Conduct) -> Look:
             if first.nature not in ("ok", "absent", "garbled") or _is_over(first):
                 continue
             reached += 1
-            pause = conduct.pace.seconds(first.exchange.at, second.exchange.at)
+            pause = conduct.pace.between(first.exchange, second.exchange)
             if pause < LEAST_S * SLACK:
                 quick.append((pause, first, second))
         if quick:
@@ -78,7 +78,7 @@ def _lists_too_fast(conduct: Conduct) -> tuple[int, list[Breach]]:
                 reached += 1
             if hands and index + hands + 1 < len(steps):
                 second = steps[index + hands + 1]
-                pause = conduct.pace.seconds(first.exchange.at, second.exchange.at)
+                pause = conduct.pace.between(first.exchange, second.exchange)
                 if pause < LEAST_S * SLACK:
                     quick.append((pause, hands, first, second))
     if not quick:

@@ -144,7 +144,7 @@ def _rows(conduct: Conduct) -> Iterator[list[Again]]:
                 row = []
                 continue
             second = steps[index + 1] if index + 1 < len(steps) else None
-            pause = conduct.pace.seconds(step.exchange.at, second.exchange.at) if second is not None else 0.0
+            pause = conduct.pace.between(step.exchange, second.exchange) if second is not None else 0.0
             row.append(Again(step, second, _wait(conduct, step), pause))
         if row:
             yield row

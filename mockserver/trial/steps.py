@@ -6,6 +6,7 @@ What reached the client is read off the journal and the task, never guessed from
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -48,6 +49,7 @@ NEVER: Final = frozenset(
 LATER_STATUS: Final = frozenset((408, 425, 429))
 """Statuses below 500 that ask to come back (RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4)."""
 
+_CONTENT_RANGE: Final = re.compile(r"bytes \d{1,18}-(\d{1,18})/(\d{1,18})", re.ASCII)
 _NOTHING: Final[Mapping[str, Values]] = {}
 
 
@@ -216,6 +218,9 @@ def _nature(
     if _is_cut(exchange, met):
         return "lost"
     if part == "file":
+        if exchange.status == 206 and not _is_to_the_end(exchange):
+            # The first bytes alone show that there is a file, and are not it.
+            return "garbled"
         return "ok" if 200 <= exchange.status < 300 else "absent"
     is_readable = _is_readable(exchange)
     status = exchange.status
@@ -253,6 +258,12 @@ def _is_cut(exchange: Exchange, met: Mapping[str, Values]) -> bool:
         return False
     promised = header(exchange, b"content-length")
     return promised is not None and promised.isdigit() and size_of(exchange.answer) < int(promised)
+
+
+def _is_to_the_end(exchange: Exchange) -> bool:
+    """Tell whether a part of a file reaches to its end (RFC 9110, 14.4): of all parts the last one does."""
+    found = _CONTENT_RANGE.fullmatch(header(exchange, b"content-range") or "")
+    return found is None or int(found[1]) + 1 >= int(found[2])
 
 
 def _is_readable(exchange: Exchange) -> bool:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import time
 from dataclasses import replace
+from json import dumps as json_text
 from typing import Any
 from urllib.parse import quote
 
@@ -110,6 +111,34 @@ def test_a_pause_is_counted_in_the_seconds_of_the_client() -> None:
     found = [outcome("polls-not-too-fast", conduct) for conduct in (quick, slow, slower)]
     assert ["broken", "kept", "kept"] == found
     assert "the soonest after 0.5 s" in finding("polls-not-too-fast", quick).breaches[0].sentence
+
+
+def test_a_client_that_sleeps_by_the_wall_is_not_quick_because_the_clock_is_at_rest() -> None:
+    def asked(real_s: float, *, counts_real: bool = True) -> Finding:
+        with World() as world:
+            world.admin("PUT", "/clock", {"mode": "frozen"})
+            conduct = polled(world, 0)
+            world.admin("POST", "/clock/advance", {"by": "PT5M"})
+            world.request("GET", "/clips")
+            conduct = world.conduct()
+        began = conduct.exchanges[0].ended_s
+        slept = (one._replace(ended_s=began + n * real_s) for n, one in enumerate(conduct.exchanges))
+        pace = replace(conduct.pace, counts_real=counts_real)
+        return finding("polls-not-too-fast", replace(conduct, exchanges=tuple(slept), pace=pace))
+
+    assert "kept" == asked(2).outcome
+    assert "broken" == asked(0.2).outcome and "the clock was at rest" in asked(0.2).note
+    assert "broken" == asked(2, counts_real=False).outcome
+
+
+def test_the_journal_keeps_real_time_in_the_order_of_its_entries() -> None:
+    with World(journal_entries=3) as world:
+        for _ in range(5):
+            world.request("GET", "/clips")
+        moments = [one.ended_s for one in world.conduct().exchanges]
+
+    assert 3 == len(moments)
+    assert moments == sorted(moments) and moments[0] > 0
 
 
 def test_a_clock_that_nobody_moved_says_nothing_about_pauses() -> None:
@@ -626,11 +655,14 @@ def test_what_a_fast_clock_dates_ahead_is_not_old_for_the_client() -> None:
 
 # --- secrets ----------------------------------------------------------------------------------------------
 
-SECRET = "s3cr3t+key/with signs="
+SECRET = 's3cr3t+key/with signs"='
 FORMS = {
     "as it is": SECRET,
     "escaped": quote(SECRET, safe=""),
     "escaped twice over": quote(SECRET, safe="").lower(),
+    "in JSON": json_text(SECRET)[1:-1],
+    "in JSON as some write it": json_text(SECRET)[1:-1].replace("/", "\\/"),
+    "in hexadecimal": SECRET.encode().hex(),
     "in Base64": base64.b64encode(SECRET.encode()).decode(),
     "in Base64 behind a user": base64.b64encode(b"me:" + SECRET.encode()).decode(),
     "in Base64 behind four": base64.b64encode(b"user:" + SECRET.encode() + b"!!").decode(),
@@ -646,6 +678,8 @@ def test_a_secret_is_found_in_any_form_and_never_repeated(form: str, place: str)
         if place == "query":
             world.request("GET", f"/clips?token={quote(text, safe='')}", headers={"x-toy-key": "short"})
         if place == "body":
+            # Which puts it into JSON by itself.
+            text = SECRET if form.startswith("in JSON") else text
             world.request(
                 "POST", "/clips", json={"prompt": text[:40], "name": text}, headers={"x-toy-key": "short"}
             )
@@ -666,6 +700,21 @@ def test_what_only_looks_like_a_secret_is_none(text: str) -> None:
     assert "kept" == outcome("keeps-secrets", conduct)
 
 
+def test_each_of_many_tokens_is_looked_for() -> None:
+    with World() as world:
+        for number in range(70):
+            world.request("GET", "/clips", headers={"x-toy-key": f"toy-key-number-{number:03d}"})
+            world.sleep(2)
+        conduct = world.conduct()
+
+    def said(text: str) -> str:
+        return outcome("keeps-secrets", replace(conduct, program=Program(exit_code=0, stdout=text)))
+
+    assert "broken" == said("DEBUG ?key=toy-key-number-003&x=1")
+    assert "broken" == said("DEBUG ?key=toy-key-number-069&x=1")
+    assert "kept" == said("DEBUG toy-key-number-070 toy-key-number-06")
+
+
 def test_a_token_of_the_requests_counts_as_well_and_so_does_a_bearer() -> None:
     with World() as world:
         world.request("GET", "/clips", headers={"x-toy-key": "", "authorization": "Bearer toy_abcdefgh1234"})
@@ -674,6 +723,34 @@ def test_a_token_of_the_requests_counts_as_well_and_so_does_a_bearer() -> None:
         )
 
     assert "broken" == outcome("keeps-secrets", conduct)
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ranges", "expected"),
+    [
+        (["bytes=0-0"], "broken"),
+        (["bytes=0-99"], "broken"),
+        ([None], "kept"),
+        (["bytes=0-0", None], "kept"),
+        (["bytes=0-99", "bytes=100-"], "kept"),
+        (["bytes=100-", "bytes=0-99"], "kept"),
+    ],
+)
+def test_a_part_of_a_file_is_not_the_file(ranges: list[str | None], expected: str) -> None:
+    with World() as world:
+        task = make(world)
+        world.sleep(20)
+        url = world.request("GET", f"/clips/{task}").json["clip"]["file"]["url"]
+        path = "/" + url.partition("://")[2].partition("/")[2]
+        for one in ranges:
+            reply = world.mock.call("GET", path, headers={"range": one} if one else {})
+            assert (206 if one else 200) == reply.status
+        conduct = world.conduct(program=Program(exit_code=0))
+
+    assert ["notices-broken-results"] * (expected == "broken") == broken(conduct)
 
 
 # --- endings ----------------------------------------------------------------------------------------------
