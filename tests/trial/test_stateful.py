@@ -155,6 +155,18 @@ def test_a_client_that_is_broken_itself_is_told_so() -> None:
         run(make, is_shrunk=False)
 
 
+def test_no_run_ends_before_anything_was_asked_for() -> None:
+    begun: list[StepClient] = []
+
+    def make(place: Workplace) -> Adapter:
+        begun.append(StepClient(place))
+        return begun[-1].adapter
+
+    run(make, is_shrunk=False, faults=[], examples=20, steps=1)
+
+    assert begun and all(client.count for client in begun)
+
+
 def lazily(value: Any) -> Callable[..., Any]:
     async def answer(*given: Any) -> Any:
         return value
