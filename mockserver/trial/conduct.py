@@ -163,19 +163,6 @@ class Conduct:
         return {name: tuple(steps) for name, steps in out.items()}
 
     @cached_property
-    def tries(self) -> Mapping[str, tuple[Step, ...]]:
-        """Return the reads of tasks by the task's id, with those that were told that there is no such task (yet)."""
-        out: dict[str, list[Step]] = defaultdict(list)
-        for step in self.steps:
-            if step.part == "read":
-                parts = _PARTS.split(step.exchange.path.decode("latin-1"))
-                named = (one for one in map(unquote, reversed(parts)) if one in self.tasks)
-                name = step.exchange.task or next(named, None)
-                if name is not None:
-                    out[name].append(step)
-        return {name: tuple(steps) for name, steps in out.items()}
-
-    @cached_property
     def under_way(self) -> Mapping[str, int]:
         """Return how many tasks were made and not told to be over when an exchange was answered, by its id."""
         ends: list[tuple[int, str]] = []

@@ -35,10 +35,10 @@ assumption: real ones take minutes, and nobody waits over night for one.
 def polls_not_too_fast(conduct: Conduct) -> Look:
     """Look at the pauses between reads of the same task that found it under way."""
     reached, breaches = _lists_too_fast(conduct)
-    for task, steps in conduct.tries.items():
+    for task, steps in conduct.reads.items():
         quick: list[tuple[float, Step, Step]] = []
         for first, second in pairwise(steps):
-            if first.nature not in ("ok", "absent", "garbled") or _is_over(first):
+            if first.nature != "ok" or _is_over(first):
                 continue
             reached += 1
             pause = conduct.pace.between(first.exchange, second.exchange)
@@ -67,7 +67,7 @@ def _lists_too_fast(conduct: Conduct) -> tuple[int, list[Breach]]:
     quick: list[tuple[float, int, Step, Step]] = []
     by_key: dict[bytes, list[Step]] = defaultdict(list)
     for step in conduct.steps:
-        if step.part == "list" and step.nature in ("ok", "garbled"):
+        if step.part == "list" and step.nature == "ok":
             by_key[step.key].append(step)
     for steps in by_key.values():
         for index, first in enumerate(steps):

@@ -235,24 +235,6 @@ def test_a_list_may_be_read_once_a_second_for_each_task_in_it(
     assert expected == outcome("polls-not-too-fast", conduct)
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    [
-        plan("poll-404-then-ok", reads=9),
-        plan("html-error-page", role="read", times=9, status=200),
-        plan("empty-body", role="read", times=9),
-    ],
-)
-@pytest.mark.parametrize(("pause_s", "expected"), [(0.1, "broken"), (2.0, "kept")])
-def test_a_read_that_found_nothing_yet_is_a_read(
-    scenario: dict[str, Any], pause_s: float, expected: str
-) -> None:
-    with World(plan=[scenario]) as world:
-        conduct = polled(world, pause_s)
-
-    assert expected == outcome("polls-not-too-fast", conduct)
-
-
 @pytest.mark.parametrize("times", [1, 4])
 def test_an_answer_that_says_it_is_no_json_need_not_be_read(times: int) -> None:
     with World(plan=[plan("wrong-content-type", role="read", times=times)]) as world:
