@@ -16,6 +16,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
+from mockserver.clock import stopwatch
 from validator.contract.expressions import Json, iso
 from validator.report import Report, Violation, report_json, size_text
 from validator.request import repeated
@@ -64,7 +65,8 @@ class Exchange(NamedTuple):
     """One request and its answer.
 
     `operation` is None where none was reached.  `at` is the tenant's time in milliseconds; `headers` as they came,
-    credentials and all: only :func:`exchange_json` shows them, and it leaves those out.
+    credentials and all: only :func:`exchange_json` shows them, and it leaves those out.  `ended_s` is real time from
+    an arbitrary start, which runs on while a clock is at rest.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Exchange(NamedTuple):
     report: Report
     task: str | None
     took_us: int
+    ended_s: float = 0.0
 
 
 Entry = tuple[Any, ...]
@@ -120,7 +123,16 @@ class Budget:
 class Journal:
     """The newest exchanges of a tenant, bounded by number here and by bytes in the common budget."""
 
-    __slots__ = ("_budget", "_entries", "_max_entries", "_secret_headers", "dropped", "size_bytes", "tenant")
+    __slots__ = (
+        "_budget",
+        "_ended",
+        "_entries",
+        "_max_entries",
+        "_secret_headers",
+        "dropped",
+        "size_bytes",
+        "tenant",
+    )
 
     def __init__(
         self, *, max_entries: int, budget: Budget, secret_headers: frozenset[str], tenant: str = ""
@@ -128,6 +140,7 @@ class Journal:
         """Keep at most so many; `secret_headers` are the lower-case names that hold credentials."""
         self.tenant = tenant
         self._entries: deque[Entry] = deque()
+        self._ended: deque[float] = deque()
         self._max_entries, self._budget = max_entries, budget
         self._secret_headers = secret_headers
         self.dropped = 0
@@ -144,8 +157,10 @@ class Journal:
             if not self._max_entries:
                 return
             size -= entries.popleft()[-1]
+            self._ended.popleft()
             self.dropped += 1
         entries.append(entry)
+        self._ended.append(stopwatch())
         self.size_bytes += size
         budget.size_bytes += size
         if budget.size_bytes > budget.max_bytes:
@@ -154,6 +169,7 @@ class Journal:
     def drop_oldest(self) -> None:
         """Forget the oldest exchange."""
         size = self._entries.popleft()[-1]
+        self._ended.popleft()
         self.size_bytes -= size
         self._budget.size_bytes -= size
         self.dropped += 1
@@ -175,7 +191,8 @@ class Journal:
 
     def newest(self) -> Iterator[Exchange]:
         """Yield the exchanges, newest first."""
-        return (Exchange(*entry[:-1]) for entry in reversed(self._entries))
+        both = zip(reversed(self._entries), reversed(self._ended), strict=True)
+        return (Exchange._make((*entry[:-1], ended_s)) for entry, ended_s in both)
 
     def find(self, exchange_id: str) -> Exchange | None:
         """Return an exchange by its id."""

@@ -67,16 +67,24 @@ class Pace:
 
     With a clock that runs at `speed`, a second of the client's is so many of the tenant's.  With a clock at rest
     (speed 0) the tenant's seconds are the client's: a test moves the clock for it.  `base` and `base_wall` are a
-    moment by the clock and by the wall, in milliseconds.
+    moment by the clock and by the wall, in milliseconds.  `counts_real`: with a clock at rest a client may also have
+    slept by the wall.
     """
 
     speed: float
     base: int
     base_wall: int
+    counts_real: bool = False
 
     def seconds(self, start: int, end: int) -> float:
         """Return the client's seconds between two moments of the tenant's clock."""
         return (end - start) / 1000 / (self.speed or 1)
+
+    def between(self, first: Exchange, second: Exchange) -> float:
+        """Return the client's seconds between two exchanges, the first being earlier."""
+        seconds = self.seconds(first.at, second.at)
+        is_real = self.counts_real and not self.speed
+        return max(seconds, second.ended_s - first.ended_s) if is_real else seconds
 
     def client_ms(self, at: int) -> float:
         """Return what the client's own clock shows at a moment of the tenant's, in milliseconds."""
@@ -153,6 +161,26 @@ class Conduct:
             if step.part == "read" and step.exchange.task is not None:
                 out[step.exchange.task].append(step)
         return {name: tuple(steps) for name, steps in out.items()}
+
+    @cached_property
+    def under_way(self) -> Mapping[str, int]:
+        """Return how many tasks were made and not told to be over when an exchange was answered, by its id."""
+        ends: list[tuple[int, str]] = []
+        for name, told in self.told.items():
+            end = next((one for one in told if one.is_end), None)
+            if end is not None:
+                ends.append((end.at, name))
+        ends.sort(reverse=True)
+        out, alive, over = {}, set[str](), set[str]()
+        for step in self.steps:
+            while ends and ends[-1][0] < step.exchange.at:
+                _, name = ends.pop()
+                over.add(name)
+                alive.discard(name)
+            if step.is_made and step.exchange.task not in over:
+                alive.add(step.exchange.task or "")
+            out[step.exchange.id] = len(alive)
+        return out
 
     @cached_property
     def fetches(self) -> Mapping[str, tuple[Step, ...]]:
@@ -232,10 +260,12 @@ def conduct_of(
     program: Program | None = None,
     baseline: Conduct | None = None,
     calls: Iterable[Call] = (),
+    counts_real: bool = True,
 ) -> Conduct:
     """Return what was done in a tenant so far, to be called where the application runs (`LocalServer.run`).
 
-    `calls` are callbacks that somebody else sent to the client, beside the ledger.  A tenant that nobody named yet
+    `calls` are callbacks that somebody else sent to the client, beside the ledger.  `counts_real` says whether the
+    client may sleep by the wall where the tenant's clock is at rest.  A tenant that nobody named yet
     is a client that did nothing.
     """
     known = backend.tenant(tenant)
@@ -244,7 +274,7 @@ def conduct_of(
     deliveries = tuple(replace(one) for one in reversed(list(store.deliveries(known.name))))
     exchanges = tuple(known.journal.newest())[::-1]
     now = known.clock.now()
-    pace = Pace(speed=known.clock.speed, base=now, base_wall=backend.wall())
+    pace = Pace(speed=known.clock.speed, base=now, base_wall=backend.wall(), counts_real=counts_real)
     sent = [*_calls(backend, known, deliveries, tasks, pace), *calls]
     return Conduct(
         tenant=known.name,

@@ -16,11 +16,12 @@ from mockserver.trial.words import request_text, short, when
 UNSURE: Final = frozenset(("unknown-status", "success-without-url"))
 """Scenarios of tasks whose answers can be read, and say nothing that a client may take for success."""
 
+_PYTHON: Final = re.compile(r"(?:^|\n)Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*\S.*")
+"""A Python traceback with its last line, of which nobody chose a word for the reader."""
+
 _RULED: Final = re.compile(
-    # A Python traceback with its last line, of which nobody chose a word for the reader.
-    r"(?:^|\n)Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*\S.*"
     # Frames of JavaScript, Java, C#: "    at call (file:1:2)", and what Node prints around them.
-    r"|^[ \t]+at .*$|^Node\.js v[\d.]+$|^node:internal.*$|^file:///.*:\d+$|^/.*\.[cm]?[jt]s:\d+$|^[ \t]*\^+[ \t]*$"
+    r"^[ \t]+at .*$|^Node\.js v[\d.]+$|^node:internal.*$|^file:///.*:\d+$|^/.*\.[cm]?[jt]s:\d+$|^[ \t]*\^+[ \t]*$"
     r"|^[ \t]*throw .*$|^Thrown at:$"
     # Go, Rust and Java at their ends.
     r"|^goroutine \d+ .*$|^\t.*\.go:\d+.*$|^thread '.*' panicked at .*$|^Exception in thread .*$|^exit status \d+$"
@@ -29,6 +30,14 @@ _RULED: Final = re.compile(
     re.MULTILINE,
 )
 """What a runtime prints of an error that nobody caught."""
+
+_STACK: Final = re.compile(
+    r"^[ \t]+at |^Node\.js v\d|^node:internal|^goroutine \d|^thread '|^Exception in thread |^panic: ",
+    re.MULTILINE,
+)
+"""What shows that there is a stack trace: without one, "Error: no credit" is what somebody chose to say."""
+
+_CHOSEN: Final = re.compile(r"^(?:[A-Z]\w*)?(?:Error|Exception): .*?[^\W\d_]{2}", re.MULTILINE)
 
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _LONGEST_OUTPUT: Final = 200_000
@@ -39,8 +48,9 @@ def silence(program: Program) -> str:
     text = program.output.strip()
     if not text:
         return "wrote nothing"
-    left = _RULED.sub("", text[-_LONGEST_OUTPUT:])
-    if not _WORD.search(left):
+    text = _PYTHON.sub("", text[-_LONGEST_OUTPUT:].replace("\r\n", "\n"))
+    is_chosen = not _STACK.search(text) and _CHOSEN.search(text)
+    if not is_chosen and not _WORD.search(_RULED.sub("", text)):
         return "wrote nothing but a stack trace"
     return ""
 

@@ -176,5 +176,6 @@ def judge(conduct: Conduct, laws: Iterable[str] | None = None) -> tuple[Finding,
 
     `laws` are the ids of those that count, all by default; raises LawError for one that there is not.
     """
-    wanted = None if laws is None else {find(name).id for name in laws}
+    names = (laws,) if isinstance(laws, str) else laws
+    wanted = None if names is None else {find(name).id for name in names}
     return tuple(law.judge(conduct) for law in LAWS.values() if wanted is None or law.id in wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -21,7 +22,11 @@ MOST_ESCAPES: Final = 3
 """How often a text may be in percent-encoding: an address within an address within an address."""
 
 _MOST: Final = 50
-"""Credentials that are looked for; a client that makes a new token for every request made more."""
+"""Credentials that are looked for in every form; of a client that makes a new token for every request there are more,
+which are looked for as they are."""
+
+_RUN: Final = re.compile(rb"[A-Za-z0-9._~+/-]{%d,}" % SHORTEST)
+"""What can be a token, or the part of an address or a text that has one."""
 
 
 def keeps_secrets(conduct: Conduct) -> Look:
@@ -83,7 +88,7 @@ def _secrets(conduct: Conduct) -> dict[str, str]:
             {one.header.encode() for one in step.operation.credentials} if step.operation is not None else ()
         )
         for name, value in step.exchange.headers:
-            if name.lower() in headers and len(out) < _MOST:
+            if name.lower() in headers:
                 token = value.decode("latin-1").strip()
                 scheme, _, rest = token.partition(" ")
                 out.setdefault(rest.strip() or scheme, "the credential of its requests")
@@ -94,7 +99,9 @@ class _Search:
     """Looks for many texts at once, in one pass over what is searched."""
 
     def __init__(self, secrets: dict[str, str]) -> None:
-        self._forms = {form: name for secret, name in secrets.items() for form, name in _forms(secret, name)}
+        most = [*secrets.items()][:_MOST]
+        self._forms = {form: name for secret, name in most for form, name in _forms(secret, name)}
+        self._more = {secret.rstrip("=").encode(): name for secret, name in [*secrets.items()][_MOST:]}
         longest_first = sorted(self._forms, key=len, reverse=True)
         self._pattern = re.compile(b"|".join(re.escape(form) for form in longest_first))
 
@@ -104,6 +111,10 @@ class _Search:
             found = self._pattern.search(text)
             if found is not None:
                 return self._forms[found[0]]
+            more = (self._more.get(run[0]) for run in _RUN.finditer(text)) if self._more else ()
+            named = next((name for name in more if name is not None), None)
+            if named is not None:
+                return named
             if b"%" not in text:
                 return None
             text = unquote_to_bytes(text)
@@ -118,8 +129,13 @@ def _forms(secret: str, name: str) -> Iterator[tuple[bytes, str]]:
     """Yield the ways to write a secret: as it is, escaped, and in Base64 wherever in a text it begins."""
     raw = secret.encode("utf-8", "replace")
     yield raw, name
-    for escaped in {quote(secret, safe=""), quote_plus(secret)} - {secret}:
-        yield escaped.encode(), name
+    in_json = json.dumps(secret)[1:-1]
+    # Some write a slash in JSON with a backslash (RFC 8259, 7).
+    in_texts = {in_json, json.dumps(secret, ensure_ascii=False)[1:-1], in_json.replace("/", "\\/")}
+    for escaped in {quote(secret, safe=""), quote_plus(secret), *in_texts} - {secret}:
+        yield escaped.encode("utf-8", "replace"), name
+    for digits in (raw.hex(), raw.hex().upper()):
+        yield digits.encode(), f"{name}, in hexadecimal"
     for form in _in_base64(raw):
         yield form, f"{name}, in Base64"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import pairwise
 from typing import Final
 
 from mockserver.trial.conduct import Conduct
 from mockserver.trial.steps import Step
 from mockserver.trial.verdicts import Breach, Look
-from mockserver.trial.words import count_text, seconds_text, when
+from mockserver.trial.words import count_text, request_text, seconds_text, when
 
 LEAST_S: Final = 1.0
 """Seconds between two reads of one task.
@@ -33,14 +34,14 @@ assumption: real ones take minutes, and nobody waits over night for one.
 
 def polls_not_too_fast(conduct: Conduct) -> Look:
     """Look at the pauses between reads of the same task that found it under way."""
-    reached, breaches = 0, []
+    reached, breaches = _lists_too_fast(conduct)
     for task, steps in conduct.reads.items():
         quick: list[tuple[float, Step, Step]] = []
         for first, second in pairwise(steps):
             if first.nature != "ok" or _is_over(first):
                 continue
             reached += 1
-            pause = conduct.pace.seconds(first.exchange.at, second.exchange.at)
+            pause = conduct.pace.between(first.exchange, second.exchange)
             if pause < LEAST_S * SLACK:
                 quick.append((pause, first, second))
         if quick:
@@ -58,6 +59,41 @@ def polls_not_too_fast(conduct: Conduct) -> Look:
                 )
             )
     return Look(reached=reached, breaches=breaches)
+
+
+def _lists_too_fast(conduct: Conduct) -> tuple[int, list[Breach]]:
+    """Look at lists that are read for the tasks in them: each task under way is worth one a second, and one more."""
+    reached = 0
+    quick: list[tuple[float, int, Step, Step]] = []
+    by_key: dict[bytes, list[Step]] = defaultdict(list)
+    for step in conduct.steps:
+        if step.part == "list" and step.nature == "ok":
+            by_key[step.key].append(step)
+    for steps in by_key.values():
+        for index, first in enumerate(steps):
+            if first.told and all(one.is_end for one in first.told):
+                continue
+            hands = conduct.under_way[first.exchange.id]
+            if hands and index + 1 < len(steps):
+                reached += 1
+            if hands and index + hands + 1 < len(steps):
+                second = steps[index + hands + 1]
+                pause = conduct.pace.between(first.exchange, second.exchange)
+                if pause < LEAST_S * SLACK:
+                    quick.append((pause, hands, first, second))
+    if not quick:
+        return reached, []
+    pause, hands, first, second = min(quick, key=lambda one: one[0])
+    return reached, [
+        Breach(
+            sentence=(
+                f"{request_text(first)} was sent {count_text(hands + 2, 'time')} within {seconds_text(pause)}"
+                f" ({when(conduct, second.exchange.at)}) with {count_text(hands, 'task')} under way;"
+                f" expected: {seconds_text(LEAST_S)} or more between two reads for one task"
+            ),
+            exchanges=(first.exchange.id, second.exchange.id),
+        )
+    ]
 
 
 def _is_over(step: Step) -> bool:
@@ -96,7 +132,7 @@ def stops_at_final_state(conduct: Conduct) -> Look:
 
 def _is_told_whole(step: Step) -> bool:
     """Tell whether a read told the end, and with it all that the client waits for."""
-    return any(one.is_end and (one.outcome != "success" or one.has_url) for one in step.told)
+    return any(one.is_end and one.is_plain and (one.outcome != "success" or one.has_url) for one in step.told)
 
 
 def gives_up_in_finite_time(conduct: Conduct) -> Look:

@@ -85,7 +85,7 @@ def exchange_lines(exchange: Exchange, conduct: Conduct | None = None) -> list[s
     lines = [f"{at}  {asked['method']} {_cut(asked['target'])} -> {status}  ({exchange.id})"]
     if asked["body"] is not None:
         lines.append(f"    sent      {_body(asked['body'])}")
-    if answered["body"] is not None:
+    if answered["body"] is not None and exchange.method != "HEAD":
         lines.append(f"    answered  {_body(answered['body'])}")
     headers = [f"{name}: {value}" for name, value in answered["headers"] if name in _SHOWN_HEADERS]
     lines += [f"    with      {_cut(one)}" for one in headers]

@@ -63,7 +63,7 @@ def _counts(conduct: Conduct, told: Told) -> bool:
 
     A callback alone is enough for a client that reads nothing: others may take it for a hint, and read what is true.
     """
-    return told.is_result and (told.by != "callback" or told.task not in conduct.asked)
+    return told.is_result and told.is_plain and (told.by != "callback" or told.task not in conduct.asked)
 
 
 def notices_broken_results(conduct: Conduct) -> Look:

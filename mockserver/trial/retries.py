@@ -67,6 +67,59 @@ def _is_own(kind: str, reason: str, conduct: Conduct) -> bool:
     return not (reason in ("expired", "not-yet-valid") and conduct.speed != 1)
 
 
+# --- who asks again ---
+
+
+def _chains(conduct: Conduct, without: tuple[str, ...], *, are_names_one: bool) -> Iterator[list[Step]]:
+    """Yield the requests that can follow from each other, those for the same thing that do not apart.
+
+    A client with several jobs sends the same request for each of them, and what two jobs send at once is no retry.
+    So it has as many hands as tasks under way, and for a wish as many as the baseline made tasks of it; each request
+    is taken for that of the hand that has waited longest.  A name is always of one hand.  `are_names_one`: a new name
+    follows from one that was refused and never sent again.
+    """
+    by_key: dict[bytes, list[Step]] = defaultdict(list)
+    for step in conduct.steps:
+        if step.part not in without:
+            by_key[step.key].append(step)
+    for steps in by_key.values():
+        if len(steps) == 1:
+            yield steps
+            continue
+        last = {step.name: index for index, step in enumerate(steps) if step.name}
+        made = _usual(conduct, steps[0])
+        chains: list[list[Step]] = []
+        by_name: dict[bytes, list[Step]] = {}
+        # In both, the one that has waited longest is first; `spare` are those whose name is not sent again.
+        idle: dict[int, list[Step]] = {}
+        spare: dict[int, list[Step]] = {}
+        for index, step in enumerate(steps):
+            own = by_name.get(step.name) if step.name else None
+            if own is None:
+                hands = conduct.under_way[step.exchange.id] if step.part in ("list", "other") else made
+                if len(chains) >= max(hands, 1) and (made or are_names_one or not step.name):
+                    own = next(iter((spare if step.name else idle).values()), None)
+            if own is None:
+                own = []
+                chains.append(own)
+            own.append(step)
+            if step.name:
+                by_name[step.name] = own
+            for known in (idle, spare):
+                known.pop(id(own), None)
+            idle[id(own)] = own
+            if step.nature != "ok" and last.get(step.name, index) == index:
+                spare[id(own)] = own
+        yield from chains
+
+
+def _usual(conduct: Conduct, step: Step) -> int:
+    """Return how many tasks the baseline made of a wish."""
+    if conduct.baseline is None or not step.wish:
+        return 0
+    return sum(one.is_made for one in conduct.baseline.wishes.get(step.wish, ()))
+
+
 # --- pauses -----------------------------------------------------------------------------------------------
 
 
@@ -82,11 +135,7 @@ class Again:
 
 def _rows(conduct: Conduct) -> Iterator[list[Again]]:
     """Yield rows of the same request that follow each other and were all told to come back."""
-    by_key: dict[bytes, list[Step]] = defaultdict(list)
-    for step in conduct.steps:
-        if step.part not in ("file", "stray"):
-            by_key[step.key].append(step)
-    for steps in by_key.values():
+    for steps in _chains(conduct, ("file", "stray"), are_names_one=True):
         row: list[Again] = []
         for index, step in enumerate(steps):
             if step.nature != "later":
@@ -95,7 +144,7 @@ def _rows(conduct: Conduct) -> Iterator[list[Again]]:
                 row = []
                 continue
             second = steps[index + 1] if index + 1 < len(steps) else None
-            pause = conduct.pace.seconds(step.exchange.at, second.exchange.at) if second is not None else 0.0
+            pause = conduct.pace.between(step.exchange, second.exchange) if second is not None else 0.0
             row.append(Again(step, second, _wait(conduct, step), pause))
         if row:
             yield row
@@ -188,20 +237,14 @@ def _too_soon(conduct: Conduct, one: Again, least_s: float, times: int) -> Breac
 def useless_retries(conduct: Conduct) -> Look:
     """Look for requests that were sent again though they will never be taken."""
     reached, breaches = 0, []
-    by_key: dict[bytes, list[Step]] = defaultdict(list)
-    for step in conduct.steps:
-        if step.part != "file":
-            by_key[step.key].append(step)
-    for steps in by_key.values():
+    for steps in _chains(conduct, ("file",), are_names_one=False):
         reached += sum(step.nature == "never" for step in steps)
-        again = [pair for pair in pairwise(steps) if _is_useless(*pair)]
-        if (
-            again
-            and again[0][0].kind == "unauthorized"
-            and _credential(again[0][0]) != _credential(again[0][1])
-        ):
-            # Once with a new token is how an old one is replaced.
-            again = again[1:]
+        pairs = [*pairwise(steps)]
+        again = [
+            pair
+            for index, pair in enumerate(pairs)
+            if _is_useless(*pair) and not _is_new_token(pairs[index - 1] if index else None, pair)
+        ]
         if not again:
             continue
         first, second = again[0]
@@ -226,6 +269,15 @@ def _is_useless(first: Step, second: Step) -> bool:
     unique = {one.pointer for one in first.operation.unique} if first.operation is not None else set()
     is_about_name = first.kind == "conflict" or first.refusal.instance_location in unique
     return not is_about_name or first.name == second.name
+
+
+def _is_new_token(before: tuple[Step, Step] | None, pair: tuple[Step, Step]) -> bool:
+    """Tell whether a request was sent again with a new token, which is how an old one is replaced, each time once."""
+    return _is_renewed(*pair) and (before is None or not _is_renewed(*before))
+
+
+def _is_renewed(first: Step, second: Step) -> bool:
+    return first.kind == "unauthorized" and _credential(first) != _credential(second)
 
 
 def _credential(step: Step) -> tuple[bytes, ...]:

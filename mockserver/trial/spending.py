@@ -24,7 +24,7 @@ def one_task_per_wish(conduct: Conduct) -> Look:
         expected = _expected(conduct, wish)
         if expected is None:
             # A name of its own makes a wish another one, unless it comes after an answer that said nothing.
-            counted = _without_other_names(counted)
+            counted = _without_other_names(conduct, counted, steps)
             expected = 1
         if len(counted) > expected:
             breaches.append(_breach(conduct, counted, expected))
@@ -59,12 +59,16 @@ def _is_known_to_fail(conduct: Conduct, step: Step, before: int) -> bool:
     )
 
 
-def _without_other_names(made: list[Step]) -> list[Step]:
-    """Return the longest run of creates that can only be attempts at one wish."""
+def _without_other_names(conduct: Conduct, made: list[Step], steps: Sequence[Step]) -> list[Step]:
+    """Return the longest run of creates that can only be attempts at one wish.
+
+    A name that is sent again later, or whose task is read, was not given up for another one.
+    """
+    last = {step.name: step.exchange.id for step in steps}
     runs: list[list[Step]] = [made[:1]] if made else []
     for first, second in pairwise(made):
-        is_same = first.name == second.name or first.nature in LOST
-        if is_same:
+        is_followed = last[first.name] != first.exchange.id or first.exchange.task in conduct.reads
+        if first.name == second.name or (first.nature in LOST and not (first.name and is_followed)):
             runs[-1].append(second)
         else:
             runs.append([second])

@@ -6,6 +6,7 @@ the one is given by an adapter, the other by its contract.
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Final
 import orjson
 from hypothesis import event
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mockserver.scenarios import SCENARIOS, ScenarioError, obstacle, role_of
 from mockserver.scenarios import find as find_scenario
@@ -144,7 +145,9 @@ def client_machine(
     """
     contract = load(provider) if isinstance(provider, str) else provider
     made = _operation(contract, operation)
-    wanted = default_laws() if laws is None else tuple(find(name).id for name in laws)
+    wanted = default_laws() if laws is None else tuple(find(name).id for name in _names(laws))
+    if not wanted:
+        raise LawError("laws is empty, so nothing would be checked; leave it out for all that can be")
     of_programs = [name for name in wanted if LAWS[name].needs_program]
     if of_programs:
         raise LawError(
@@ -152,6 +155,7 @@ def client_machine(
         )
     known = default_faults(contract, made)
     if faults is not None:
+        faults = _names(faults)
         for name in faults:
             if find_scenario(name).name not in {one.scenario for one in known}:
                 why = (
@@ -160,7 +164,8 @@ def client_machine(
                 raise ScenarioError(f"a client of {made.id} cannot meet {name} here: {why}")
         known = tuple(one for one in known if one.scenario in faults)
     of_create, of_read = (
-        st.sampled_from((None, *(one for one in known if one.role == role))) for role in ("create", "read")
+        st.sampled_from((None, *_weighted(one for one in known if one.role == role)))
+        for role in ("create", "read")
     )
     drawn = bodies if bodies is not None else st.sampled_from(_examples(contract, made))
 
@@ -186,12 +191,18 @@ def client_machine(
             self.adapter = adapter
             self.open: list[_Job] = []
             self.asked: set[Hashable] = set()
+            self.taken = 0
             self.notices: list[Notice] = []
             self.told: list[tuple[int, int, str]] = []
             self.judged = (0, 0, 0)
             self.is_over = False
 
         # --- what the client does
+
+        @initialize(body=drawn, fault=of_create)
+        def begin(self, body: Json, fault: Fault | None) -> None:
+            """Let the client ask for a first video: without one nothing else can happen."""
+            self.submit(body=body, fault=fault)
 
         @rule(body=drawn, fault=of_create)
         def submit(self, body: Json, fault: Fault | None) -> None:
@@ -211,6 +222,8 @@ def client_machine(
                 self.say(f"wish {number}: the client gave up: {_raised(error)}")
                 self.check_mistake(error, before, can_give_up=False)
                 return
+            self.check_type("submit", "what the client knows the task by", handle)
+            self.taken += 1
             self.open.append(_Job(number, handle))
 
         @precondition(lambda self: self.open)
@@ -231,6 +244,7 @@ def client_machine(
                 self.open.remove(job)
                 self.check_mistake(error, before, can_give_up=True)
                 return
+            self.check_type("poll", "True or False", is_done, bool)
             if is_done:
                 self.say(f"wish {job.number}: the client is done with it")
                 self.open.remove(job)
@@ -243,6 +257,20 @@ def client_machine(
             ):
                 self.is_over = True
                 raise error
+
+        def check_type(self, what: str, expected: str, got: Any, kind: type = object) -> None:
+            """Raise TypeError for what no adapter may return: a coroutine is true, and has done nothing."""
+            name = type(got).__name__
+            if inspect.isawaitable(got):
+                if inspect.iscoroutine(got):
+                    got.close()
+                why = f"; the machine does not await: wrap it, as in lambda *args: asyncio.run({what}(*args))"
+            elif isinstance(got, kind):
+                return
+            else:
+                why = f" ({short(repr(got))})" if got is not None else ", as one without a return does"
+            self.is_over = True
+            raise TypeError(f"{what} returned {name}{why}; it has to return {expected}")
 
         # --- what happens to it
 
@@ -294,6 +322,10 @@ def client_machine(
             except Exception as error:  # what a web framework makes of it
                 self.say(f"{what} ('{delivery.state}'): the client raised {_raised(error)}")
                 return 500
+            self.check_type("on_callback", "the status it answers", status, int)
+            if isinstance(status, bool) or not 100 <= status <= 599:
+                self.is_over = True
+                raise ValueError(f"on_callback returned {status!r}, which is no HTTP status")
             self.say(f"{what} ('{delivery.state}'): the client answers {status}")
             return status
 
@@ -338,6 +370,11 @@ def client_machine(
                 for job in list(self.open):
                     self.ask(job)
                 self.check()
+            if self.taken and not self.place.exchanges:
+                raise RuntimeError(
+                    "the client was asked for a video and no request of it came here: does it use the"
+                    " workplace's base_url and transport?"
+                )
             for one in self.check():
                 event(f"{one.law}: {one.outcome}")
 
@@ -350,6 +387,18 @@ def client_machine(
     # One workplace for all runs, which are one after another: to open it takes longer than most of them.
     weakref.finalize(ClientMachine, _close, places)
     return ClientMachine
+
+
+def _weighted(faults: Iterable[Fault]) -> list[Fault]:
+    """Return faults, those more often after which a client cannot know what was done: there money is lost."""
+    known = list(faults)
+    blind = [one for one in known if one.values or SCENARIOS[one.scenario].wire is not None]
+    return [*known, *blind, *blind]
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names; a text alone is one of them, not its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _close(places: list[Workplace]) -> None:

@@ -6,6 +6,7 @@ What reached the client is read off the journal and the task, never guessed from
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -48,6 +49,7 @@ NEVER: Final = frozenset(
 LATER_STATUS: Final = frozenset((408, 425, 429))
 """Statuses below 500 that ask to come back (RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4)."""
 
+_CONTENT_RANGE: Final = re.compile(r"bytes \d{1,18}-(\d{1,18})/(\d{1,18})", re.ASCII)
 _NOTHING: Final[Mapping[str, Values]] = {}
 
 
@@ -56,7 +58,8 @@ class Told:
     """What the client was told about one task: in which state it is, `at` (the tenant's time, milliseconds).
 
     `word` is what was shown for the state; `is_known` whether that is one of the provider's words.  `outcome` is None
-    before the end.  `source` is the id of the exchange or of the delivery.
+    before the end.  `source` is the id of the exchange or of the delivery.  `is_plain` is False where the answer says
+    of itself that it is no JSON: some clients read it, others rightly do not.
     """
 
     task: str
@@ -69,6 +72,7 @@ class Told:
     has_url: bool
     by: Literal["create", "read", "list", "callback"]
     source: str
+    is_plain: bool = True
 
     @property
     def is_end(self) -> bool:
@@ -136,6 +140,8 @@ def _step(exchange: Exchange, tasks: Mapping[str, Task], contracts: Mapping[str,
     # A HEAD brings a status and no body: nothing that a client could know a state by.
     if nature == "ok" and contract is not None and exchange.method != "HEAD":
         told = tuple(_told(exchange, part, met, tasks, contract))
+        if "json" not in (header(exchange, b"content-type") or "").lower():
+            told = tuple(replace(one, is_plain=False) for one in told)
     return Step(
         exchange=exchange,
         part=part,
@@ -212,6 +218,9 @@ def _nature(
     if _is_cut(exchange, met):
         return "lost"
     if part == "file":
+        if exchange.status == 206 and not _is_to_the_end(exchange):
+            # The first bytes alone show that there is a file, and are not it.
+            return "garbled"
         return "ok" if 200 <= exchange.status < 300 else "absent"
     is_readable = _is_readable(exchange)
     status = exchange.status
@@ -249,6 +258,12 @@ def _is_cut(exchange: Exchange, met: Mapping[str, Values]) -> bool:
         return False
     promised = header(exchange, b"content-length")
     return promised is not None and promised.isdigit() and size_of(exchange.answer) < int(promised)
+
+
+def _is_to_the_end(exchange: Exchange) -> bool:
+    """Tell whether a part of a file reaches to its end (RFC 9110, 14.4): of all parts the last one does."""
+    found = _CONTENT_RANGE.fullmatch(header(exchange, b"content-range") or "")
+    return found is None or int(found[1]) + 1 >= int(found[2])
 
 
 def _is_readable(exchange: Exchange) -> bool:

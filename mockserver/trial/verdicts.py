@@ -75,7 +75,12 @@ class Law:
             return replace(blank, note="the clock stood still, so there are no pauses to look at")
         seen = self.look(conduct)
         if seen.breaches:
-            return replace(blank, outcome="broken", breaches=tuple(seen.breaches), note=seen.note)
+            note = seen.note
+            if self.is_of_pauses and conduct.pace.counts_real and not conduct.speed:
+                note = (
+                    "the clock was at rest: a sleep of the client's counts if it is real, or moves the clock"
+                )
+            return replace(blank, outcome="broken", breaches=tuple(seen.breaches), note=note)
         if not seen.reached:
             return replace(blank, note=seen.note or f"reached where {self.reach}")
         gone = _gone(conduct, of_callbacks=self.is_of_callbacks)

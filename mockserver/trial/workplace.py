@@ -260,7 +260,9 @@ class Workplace:
     def conduct(self, *, calls: Iterable[Call] = ()) -> Conduct:
         """Return what the client did so far."""
         backend = self.server.app.backend
-        return self._in_loop(lambda: conduct_of(backend, TENANT, calls=(*self.calls, *calls)))
+        return self._in_loop(
+            lambda: conduct_of(backend, TENANT, calls=(*self.calls, *calls), counts_real=False)
+        )
 
     def last_steps(self, since: int) -> tuple[Step, ...]:
         """Return the requests after so many."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from dataclasses import replace
+from json import dumps as json_text
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ from tests.pictures import picture
 from tests.providers import contract
 from tests.trial.client import Client
 from tests.trial.world import BASE, HOOK, KEY, TENANT, Lost, World
+from validator.security import make_token
 
 
 def outcome(law: str, conduct: Conduct) -> str:
@@ -110,6 +113,34 @@ def test_a_pause_is_counted_in_the_seconds_of_the_client() -> None:
     assert "the soonest after 0.5 s" in finding("polls-not-too-fast", quick).breaches[0].sentence
 
 
+def test_a_client_that_sleeps_by_the_wall_is_not_quick_because_the_clock_is_at_rest() -> None:
+    def asked(real_s: float, *, counts_real: bool = True) -> Finding:
+        with World() as world:
+            world.admin("PUT", "/clock", {"mode": "frozen"})
+            conduct = polled(world, 0)
+            world.admin("POST", "/clock/advance", {"by": "PT5M"})
+            world.request("GET", "/clips")
+            conduct = world.conduct()
+        began = conduct.exchanges[0].ended_s
+        slept = (one._replace(ended_s=began + n * real_s) for n, one in enumerate(conduct.exchanges))
+        pace = replace(conduct.pace, counts_real=counts_real)
+        return finding("polls-not-too-fast", replace(conduct, exchanges=tuple(slept), pace=pace))
+
+    assert "kept" == asked(2).outcome
+    assert "broken" == asked(0.2).outcome and "the clock was at rest" in asked(0.2).note
+    assert "broken" == asked(2, counts_real=False).outcome
+
+
+def test_the_journal_keeps_real_time_in_the_order_of_its_entries() -> None:
+    with World(journal_entries=3) as world:
+        for _ in range(5):
+            world.request("GET", "/clips")
+        moments = [one.ended_s for one in world.conduct().exchanges]
+
+    assert 3 == len(moments)
+    assert moments == sorted(moments) and moments[0] > 0
+
+
 def test_a_clock_that_nobody_moved_says_nothing_about_pauses() -> None:
     with World() as world:
         world.admin("PUT", "/clock", {"mode": "frozen"})
@@ -174,14 +205,53 @@ def test_one_more_read_after_the_end_is_let_pass_and_two_are_not() -> None:
     assert "broken" == outcome("stops-at-final-state", more)
 
 
-def test_lists_are_no_polls() -> None:
+@pytest.mark.parametrize(
+    ("tasks", "lists", "pause_s", "expected"),
+    [
+        (1, 5, 0.1, "broken"),
+        (1, 5, 1.0, "kept"),
+        (1, 2, 0.0, "kept"),
+        (4, 5, 0.2, "kept"),
+        (4, 12, 0.1, "broken"),
+        (0, 5, 0.0, "not-reached"),
+    ],
+)
+def test_a_list_may_be_read_once_a_second_for_each_task_in_it(
+    tasks: int, lists: int, pause_s: float, expected: str
+) -> None:
     with World() as world:
-        make(world)
+        for number in range(tasks):
+            make(world, prompt=f"boat {number}")
+        for _ in range(lists):
+            world.request("GET", "/clips")
+            world.sleep(pause_s)
+        world.sleep(60)
         for _ in range(5):
+            # All are over now, and whoever looks at them is not waiting.
             world.request("GET", "/clips")
         conduct = world.conduct()
 
-    assert [] == broken(conduct)
+    assert ["polls-not-too-fast"] * (expected == "broken") == broken(conduct)
+    assert expected == outcome("polls-not-too-fast", conduct)
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_an_answer_that_says_it_is_no_json_need_not_be_read(times: int) -> None:
+    with World(plan=[plan("wrong-content-type", role="read", times=times)]) as world:
+        task = make(world)
+        for _ in range(times + 1):
+            world.sleep(20)
+            answer = world.request("GET", f"/clips/{task}")
+        strict = world.conduct(program=Program(exit_code=1, stderr="the answer is no JSON: text/html"))
+        early = replace(strict, exchanges=strict.exchanges[:-1])
+        for _ in range(2):
+            world.sleep(20)
+            world.request("GET", f"/clips/{task}")
+        conduct = world.conduct()
+
+    assert "json" in answer.headers["content-type"]
+    assert [] == broken(replace(strict, program=None)) == broken(early)
+    assert ["stops-at-final-state"] == broken(conduct)
 
 
 # --- asking again -----------------------------------------------------------------------------------------
@@ -259,6 +329,102 @@ def test_a_new_token_may_be_tried_once() -> None:
     assert "kept" == outcome("no-useless-retry", asked("toy-key-1", "toy-key-2"))
     assert "broken" == outcome("no-useless-retry", asked("toy-key-1", "toy-key-1"))
     assert "kept" == outcome("no-useless-retry", asked("toy-key-1"))
+
+
+def test_each_token_that_ran_out_may_be_replaced() -> None:
+    def asked(*answers: tuple[int, bool]) -> str:
+        """Ask with the token of that number, refused or not."""
+        with World() as world:
+            now = int(world.now_s)
+            for number, is_refused in answers:
+                form = next(iter(TOY.operations.values())).credentials[1].jwt
+                assert form is not None
+                token = make_token(form, "toy-account", "toy-secret", now=now, lifetime_s=900 + number)
+                headers = {"x-toy-key": "", "authorization": f"Bearer {token}"}
+                prefer = {"prefer": "code=401"} if is_refused else {}
+                reply = world.request("GET", "/clips", headers=headers | prefer)
+                assert (401 if is_refused else 200) == reply.status, reply
+                world.sleep(2)
+            return outcome("no-useless-retry", world.conduct())
+
+    assert "kept" == asked((1, True), (2, False), (2, True), (3, False), (3, True), (4, False))
+    assert "broken" == asked((1, True), (2, True), (3, False))
+    assert "broken" == asked((1, True), (2, False), (2, True), (2, False))
+
+
+# --- several jobs at once ---------------------------------------------------------------------------------
+
+
+def test_what_several_jobs_ask_at_once_is_no_retry() -> None:
+    refused = [plan("rate-limited", role="list", times=3)]
+
+    def asked(tasks: int, *pauses_s: float) -> str:
+        with World(plan=refused) as world:
+            for number in range(tasks):
+                make(world, prompt=f"boat {number}")
+            for pause_s in pauses_s:
+                world.request("GET", "/clips")
+                world.sleep(pause_s)
+            return outcome("backs-off", world.conduct())
+
+    assert "kept" == asked(3, 0, 0, 1.1, 0, 0, 1.1)
+    assert "broken" == asked(1, 0, 0, 1.1, 0, 0, 1.1)
+    assert "broken" == asked(3, 0, 0, 0.3, 0, 0, 1.1)
+
+
+@pytest.mark.parametrize("scenario", ["rate-limited", "moderation-at-create", "reset-after-accept"])
+def test_variants_of_one_video_with_names_of_their_own_are_not_each_others_retries(scenario: str) -> None:
+    variants = [{"prompt": "a boat", "name": f"variant-{number}"} for number in range(3)]
+
+    def sent(*rounds: list[dict[str, Any]]) -> list[str]:
+        with World(plan=[plan(scenario, times=3)]) as world:
+            for bodies in rounds:
+                for body in bodies:
+                    with contextlib.suppress(Lost):
+                        world.request("POST", "/clips", json=body)
+                world.sleep(2)
+                if scenario == "reset-after-accept":
+                    for body in bodies:
+                        world.request("GET", f"/clips/{body['name']}")
+            return broken(world.conduct())
+
+    assert [] == (sent(variants) if scenario == "moderation-at-create" else sent(variants, variants))
+
+
+def test_a_new_name_for_each_attempt_hides_no_retry() -> None:
+    names = [{"prompt": "a boat", "name": f"attempt-{number}"} for number in range(4)]
+    with World() as world:
+        base = wished(world, names[0])
+
+    def sent(scenario: str) -> list[str]:
+        with World(plan=[plan(scenario, times=3)]) as world:
+            for body in names:
+                world.request("POST", "/clips", json=body)
+                world.sleep(0.1)
+            return broken(replace(world.conduct(), baseline=base))
+
+    assert ["backs-off"] == sent("internal-error")
+    assert ["no-useless-retry"] == sent("moderation-at-create")
+
+
+def test_many_jobs_with_names_are_judged_in_linear_time() -> None:
+    with World(plan=[plan("rate-limited")]) as world:
+        world.request("POST", "/clips", json={"prompt": "a boat", "name": "order"})
+        world.request("GET", "/clips")
+        one = world.conduct()
+    create, read = one.exchanges
+    many = [
+        create._replace(id=f"{number}-{again}", at=create.at + 5_000 * again, body=body % number)
+        for body in (b'{"prompt": "a boat", "name": "order-%d"}',)
+        for again in range(2)
+        for number in range(10_000)
+    ]
+
+    started = time.process_time()
+    found = broken(replace(one, exchanges=(*many, *(read._replace(id=str(n)) for n in range(10_000)))))
+
+    assert time.process_time() - started < 10
+    assert [] == found
 
 
 def test_another_name_is_another_request_where_the_name_was_wrong() -> None:
@@ -471,11 +637,14 @@ def test_what_a_fast_clock_dates_ahead_is_not_old_for_the_client() -> None:
 
 # --- secrets ----------------------------------------------------------------------------------------------
 
-SECRET = "s3cr3t+key/with signs="
+SECRET = 's3cr3t+key/with signs"='
 FORMS = {
     "as it is": SECRET,
     "escaped": quote(SECRET, safe=""),
     "escaped twice over": quote(SECRET, safe="").lower(),
+    "in JSON": json_text(SECRET)[1:-1],
+    "in JSON as some write it": json_text(SECRET)[1:-1].replace("/", "\\/"),
+    "in hexadecimal": SECRET.encode().hex(),
     "in Base64": base64.b64encode(SECRET.encode()).decode(),
     "in Base64 behind a user": base64.b64encode(b"me:" + SECRET.encode()).decode(),
     "in Base64 behind four": base64.b64encode(b"user:" + SECRET.encode() + b"!!").decode(),
@@ -491,6 +660,8 @@ def test_a_secret_is_found_in_any_form_and_never_repeated(form: str, place: str)
         if place == "query":
             world.request("GET", f"/clips?token={quote(text, safe='')}", headers={"x-toy-key": "short"})
         if place == "body":
+            # Which puts it into JSON by itself.
+            text = SECRET if form.startswith("in JSON") else text
             world.request(
                 "POST", "/clips", json={"prompt": text[:40], "name": text}, headers={"x-toy-key": "short"}
             )
@@ -511,6 +682,21 @@ def test_what_only_looks_like_a_secret_is_none(text: str) -> None:
     assert "kept" == outcome("keeps-secrets", conduct)
 
 
+def test_each_of_many_tokens_is_looked_for() -> None:
+    with World() as world:
+        for number in range(70):
+            world.request("GET", "/clips", headers={"x-toy-key": f"toy-key-number-{number:03d}"})
+            world.sleep(2)
+        conduct = world.conduct()
+
+    def said(text: str) -> str:
+        return outcome("keeps-secrets", replace(conduct, program=Program(exit_code=0, stdout=text)))
+
+    assert "broken" == said("DEBUG ?key=toy-key-number-003&x=1")
+    assert "broken" == said("DEBUG ?key=toy-key-number-069&x=1")
+    assert "kept" == said("DEBUG toy-key-number-070 toy-key-number-06")
+
+
 def test_a_token_of_the_requests_counts_as_well_and_so_does_a_bearer() -> None:
     with World() as world:
         world.request("GET", "/clips", headers={"x-toy-key": "", "authorization": "Bearer toy_abcdefgh1234"})
@@ -519,6 +705,34 @@ def test_a_token_of_the_requests_counts_as_well_and_so_does_a_bearer() -> None:
         )
 
     assert "broken" == outcome("keeps-secrets", conduct)
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ranges", "expected"),
+    [
+        (["bytes=0-0"], "broken"),
+        (["bytes=0-99"], "broken"),
+        ([None], "kept"),
+        (["bytes=0-0", None], "kept"),
+        (["bytes=0-99", "bytes=100-"], "kept"),
+        (["bytes=100-", "bytes=0-99"], "kept"),
+    ],
+)
+def test_a_part_of_a_file_is_not_the_file(ranges: list[str | None], expected: str) -> None:
+    with World() as world:
+        task = make(world)
+        world.sleep(20)
+        url = world.request("GET", f"/clips/{task}").json["clip"]["file"]["url"]
+        path = "/" + url.partition("://")[2].partition("/")[2]
+        for one in ranges:
+            reply = world.mock.call("GET", path, headers={"range": one} if one else {})
+            assert (206 if one else 200) == reply.status
+        conduct = world.conduct(program=Program(exit_code=0))
+
+    assert ["notices-broken-results"] * (expected == "broken") == broken(conduct)
 
 
 # --- endings ----------------------------------------------------------------------------------------------
@@ -555,6 +769,11 @@ GO = "panic: task failed\n\ngoroutine 1 [running]:\nmain.main()\n\t/app/main.go:
         (" \n\t\n", "wrote nothing"),
         (PYTHON, "wrote nothing but a stack trace"),
         (NODE, "wrote nothing but a stack trace"),
+        (PYTHON.replace("\n", "\r\n"), "wrote nothing but a stack trace"),
+        ("Error\n", "wrote nothing but a stack trace"),
+        ("Error: the clip failed: Not a nice clip\n", ""),
+        ("RuntimeError: not a nice clip\n", ""),
+        ("Error: the clip failed\n" + PYTHON, ""),
         ("12345\n---\n", "wrote nothing but a stack trace"),
         ("error: the clip failed: Not a nice clip", ""),
         ("The clip failed.\n" + PYTHON, ""),

@@ -155,6 +155,50 @@ def test_a_client_that_is_broken_itself_is_told_so() -> None:
         run(make, is_shrunk=False)
 
 
+def test_no_run_ends_before_anything_was_asked_for() -> None:
+    begun: list[StepClient] = []
+
+    def make(place: Workplace) -> Adapter:
+        begun.append(StepClient(place))
+        return begun[-1].adapter
+
+    run(make, is_shrunk=False, faults=[], examples=20, steps=1)
+
+    assert begun and all(client.count for client in begun)
+
+
+def lazily(value: Any) -> Callable[..., Any]:
+    async def answer(*given: Any) -> Any:
+        return value
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"submit": lazily("task-1")}, "submit returned coroutine; the machine does not await"),
+        ({"poll": lazily(False)}, "poll returned coroutine"),
+        ({"poll": lambda job: None}, "poll returned NoneType, as one without a return does"),
+        ({"on_callback": lazily(401)}, "on_callback returned coroutine"),
+        ({"on_callback": lambda *given: None}, "on_callback returned NoneType"),
+        ({"on_callback": lambda *given: "200"}, "on_callback returned str"),
+        ({"on_callback": lambda *given: 0}, "which is no HTTP status"),
+        ({"submit": lambda body: "task-1", "poll": lambda job: True}, "no request of it came here"),
+    ],
+)
+def test_an_adapter_that_would_make_the_machine_see_nothing_is_told_so(
+    parts: Mapping[str, Any], message: str
+) -> None:
+    def make(place: Workplace) -> Adapter:
+        client = StepClient(place)
+        known = {"submit": client.submit, "poll": client.poll, "on_callback": client.on_callback}
+        return Adapter(**known | parts)
+
+    with pytest.raises((TypeError, ValueError, RuntimeError), match=message):
+        run(make, is_shrunk=False, faults=[], examples=30)
+
+
 def test_a_client_that_takes_nothing_is_not_passed_in_silence() -> None:
     def make(place: Workplace) -> Adapter:
         def submit(body: Any) -> None:
@@ -237,6 +281,10 @@ def test_names_that_there_are_not_are_refused() -> None:
 
     with pytest.raises(LawError, match="backs-off"):
         client_machine(careless(), provider=toy, laws=["back-off"])
+    with pytest.raises(LawError, match="back-off"):
+        client_machine(careless(), provider=toy, laws="back-off")
+    with pytest.raises(LawError, match="nothing would be checked"):
+        client_machine(careless(), provider=toy, laws=[])
     with pytest.raises(LawError, match="only a program"):
         client_machine(careless(), provider=toy, laws=["fails-loudly"])
     with pytest.raises(ScenarioError, match="canceled here: the operation has nothing"):
