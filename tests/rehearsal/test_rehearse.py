@@ -77,16 +77,6 @@ def test_help_teaches_with_examples() -> None:
     assert re.search(r"Exit code 0: .* 1: .* 2: ", " ".join(text.split()))
 
 
-def test_words_behind_the_command_are_the_commands_own(tmp_path: Path) -> None:
-    script = client(
-        tmp_path, script=SCRIPT.replace("faults = ", "assert sys.argv[1:] == ['--list', '--act']; faults = ")
-    )
-
-    done = call(*QUICK, "--act", "success", *script, "--list", "--act")
-
-    assert 0 == done.returncode, done.stderr
-
-
 def test_a_broken_law_ends_with_1_and_writes_every_report(tmp_path: Path) -> None:
     files = {kind: tmp_path / f"r.{kind}" for kind in ("junit", "json", "html", "markdown")}
     given = [word for kind, file in files.items() for word in (f"--{kind}", str(file))]
@@ -105,9 +95,17 @@ def test_a_broken_law_ends_with_1_and_writes_every_report(tmp_path: Path) -> Non
 
 
 def test_kept_laws_end_with_0_and_a_report_may_take_the_place_of_the_text(tmp_path: Path) -> None:
-    done = call(*QUICK, "--act", "success", "--json", "-", "--", *client(tmp_path))
+    script = client(
+        tmp_path, script=SCRIPT.replace("faults = ", "assert sys.argv[1:] == ['--list', '--act']; faults = ")
+    )
 
-    assert (0, "kept") == (done.returncode, json.loads(done.stdout)["outcome"])
+    done = call(*QUICK, "--act", "success", "--json", "-", *script, "--list", "--act")
+
+    assert 0 == done.returncode, done.stderr
+    report = json.loads(done.stdout)
+    assert ("kept", [*script, "--list", "--act"]) == (report["outcome"], report["command"]), (
+        "words behind the command are the command's own, with -- and without"
+    )
 
 
 def test_what_cannot_be_rehearsed_ends_with_2_and_shows_what_the_client_said(tmp_path: Path) -> None:
