@@ -48,7 +48,9 @@ def refused(*arguments: str) -> str:
         (("--provider", "klng", "--", "x"), "did you mean 'kling'"),
         (("--speed", "0", "--", "x"), "--speed"),
         (("--time-limit", "0", "--", "x"), "--time-limit"),
+        (("--time-limit", "nan", "--", "x"), "write a number of seconds"),
         (("--jobs", "0", "--", "x"), "--jobs"),
+        (("--json", "-", "--junit", "-", "--", "x"), "--junit and --json are the same file"),
         (("--json", "/no/such/folder/x", "--", "x"), "--json"),
     ],
 )
@@ -118,6 +120,26 @@ def test_what_cannot_be_rehearsed_ends_with_2_and_shows_what_the_client_said(tmp
     assert "| no luck" in done.stderr
     assert "| key [TOY_API_KEY]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_last_report_is_lost_to_a_new_one_and_not_to_a_mistake(tmp_path: Path) -> None:
+    files = [tmp_path / "r.json", tmp_path / "r.xml"]
+    for file in files:
+        file.write_text("old")
+    given = ("--json", str(files[0]), "--junit", str(files[1]))
+
+    refused(*given, "--act", "no-such-act", "--", "x")
+    assert ["old", "old"] == [file.read_text() for file in files]
+    assert "the same file" in refused("--json", str(files[0]), "--html", str(files[0]), "--", "x")
+    assert "old" == files[0].read_text()
+
+    assert "no program 'no-such-client'" in refused(*given, "--spec", str(TOY), "--", "no-such-client")
+    assert "" == files[0].read_text(), "there is no new one, and the old one is not of this client"
+    suites = ElementTree.fromstring(files[1].read_text())
+    error = suites.find("testsuite/testcase/error")
+    assert error is not None
+    assert "no program 'no-such-client'" in error.attrib["message"]
+    assert "1" == suites.attrib["errors"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
