@@ -86,6 +86,23 @@ def test_a_client_that_hears_all_it_wants_is_seen_to_read_where_no_callback_come
         assert ("toy", "getClip") in use.operations
 
 
+def test_a_client_that_never_pauses_is_known_by_its_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As many as it sends in a second or two are forgotten; here that takes no thousands.
+    monkeypatch.setattr("mockserver.rehearsal.run.JOURNAL_ENTRIES", 3)
+    command = client(tmp_path, "hasty")
+
+    found = judged(orders(command, "success", "unauthorized@create"))
+
+    use = found.done[0].use
+    assert use is not None
+    assert ("toy", "createClip") in use.operations
+    assert {"success": "done", "unauthorized@create": "refused"} == {
+        one.act.id: one.fate for one in found.done
+    }
+
+
 def test_the_first_breach_ends_the_others_where_that_is_wanted(tmp_path: Path) -> None:
     acts = ("unauthorized@create", "accepted-then-failed", "slow", "stuck-processing")
     wanted = orders(client(tmp_path, "hasty"), *acts, is_fail_fast=True, laws=("polls-not-too-fast",))
