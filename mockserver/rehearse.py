@@ -37,9 +37,10 @@ def _names(known: Sequence[str]) -> Callable[[click.Context, click.Parameter, st
 
 
 def _file(option: str, what: str) -> Callable[[Any], Any]:
-    # Opened before the first act: that it cannot be written is told now, not in a minute.
+    # Opened before the first act: that it cannot be written is told now, not in a minute.  For appending, as a
+    # mistake in another option is no reason to lose the last report; it is emptied when there is a new one to come.
     return click.option(
-        option, metavar="FILE", type=click.File("w", encoding="utf-8", lazy=False), default=None, help=what
+        option, metavar="FILE", type=click.File("a", encoding="utf-8", lazy=False), default=None, help=what
     )
 
 
@@ -206,9 +207,21 @@ def command(
         raise Unusable(str(error)) from None
     if not orders.acts or not orders.laws:
         raise Unusable(f"nothing is left of the {'acts' if not orders.acts else 'laws'}", "--list shows them")
-    found = _rehearsed(orders)
-    files = {"junit": junit, "json": json, "html": html, "markdown": markdown}
-    _write(found, {kind: file for kind, file in files.items() if file is not None})
+    if not 0 < orders.time_limit < float("inf"):
+        raise Unusable(f"--time-limit {orders.time_limit:g}: write a number of seconds")
+    given = {"junit": junit, "json": json, "html": html, "markdown": markdown}
+    files = {kind: file for kind, file in given.items() if file is not None}
+    _empty(files)
+    try:
+        found = _rehearsed(orders)
+    except Unusable as error:
+        if junit is not None:
+            from mockserver.rehearsal.reports import junit_error
+
+            # Whatever collects the results in CI would take an empty file for a fault of its own.
+            junit.write(junit_error(str(error)))
+        raise
+    _write(found, files)
     return FOUND if found.broken else CLEAN
 
 
@@ -291,6 +304,30 @@ class _Progress:
             click.echo("\r\x1b[K", err=True, nl=False)
 
 
+def _empty(files: dict[str, IO[str]]) -> None:
+    """Make room for new reports; raises Unusable where two of them would be written over each other."""
+    places: dict[Any, str] = {}
+    for kind, file in files.items():
+        try:
+            known = os.fstat(file.fileno())
+            place: Any = (known.st_dev, known.st_ino)
+        except (OSError, ValueError):
+            # One that is no file of the system's: a test's, or a console's.
+            place = id(file)
+        if place in places:
+            raise Unusable(
+                f"--{places[place]} and --{kind} are the same file", "give each report one of its own"
+            )
+        places[place] = kind
+    for file in files.values():
+        if file.seekable() and not _is_stdout(file):
+            file.truncate(0)
+
+
+def _is_stdout(file: IO[str]) -> bool:
+    return file is sys.stdout or getattr(file, "name", "") == "<stdout>"
+
+
 def _write(found: Verdict, files: dict[str, IO[str]]) -> None:
     """Write the reports that were asked for; the one for people is left out where another takes its place."""
     from mockserver.rehearsal import reports
@@ -305,7 +342,7 @@ def _write(found: Verdict, files: dict[str, IO[str]]) -> None:
     for kind, file in files.items():
         file.write(renderers[kind](found))
         file.flush()
-        is_taken = is_taken or file is sys.stdout or getattr(file, "name", "") == "<stdout>"
+        is_taken = is_taken or _is_stdout(file)
     if is_taken:
         return
     colour = is_coloured("auto", sys.stdout)

@@ -339,6 +339,20 @@ def junit_report(verdict: Verdict) -> str:
     )
 
 
+def junit_error(sentence: str) -> str:
+    """Return what stands in the place of a report where there was nothing to judge."""
+    counts = 'tests="1" failures="0" errors="1" skipped="0"'
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<testsuites name="understudy rehearse" {counts}>\n'
+        f'  <testsuite name="rehearsal" {counts} time="0">\n'
+        f'    <testcase classname="understudy.rehearsal" name="could be judged" time="0">'
+        f"<error message={_attribute(sentence)}/></testcase>\n"
+        "  </testsuite>\n"
+        "</testsuites>\n"
+    )
+
+
 def _suite(verdict: Verdict, played: Played) -> Iterator[str]:
     assert played.ended is not None
     outcomes = [one.outcome for one in played.findings]

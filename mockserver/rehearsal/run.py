@@ -285,9 +285,11 @@ class Stage:
 
 
 def _use(conduct: Conduct) -> Use:
-    """Return what the client used."""
+    """Return what the client used, also where it read so often that its first requests are forgotten."""
+    asked = {(one.provider, one.operation) for one in conduct.exchanges if one.operation}
+    made = {(task.provider, task.operation) for task in conduct.tasks.values()}
     return Use(
-        operations=frozenset((one.provider, one.operation) for one in conduct.exchanges if one.operation),
+        operations=frozenset(asked | made),
         has_callbacks=any(task.hooks for task in conduct.tasks.values()),
         has_fetched=any(one.operation == FILE for one in conduct.exchanges),
     )
@@ -295,7 +297,7 @@ def _use(conduct: Conduct) -> Use:
 
 def _fate(conduct: Conduct) -> Fate:
     """Return what became of the job; of several, what became of the last that anything is known of."""
-    if conduct.fulfilled:
+    if conduct.fulfilled or any(map(conduct.has_result, conduct.tasks)):
         return "done"
     if any(one.is_end and one.outcome != "success" for told in conduct.told.values() for one in told):
         return "failed"

@@ -84,14 +84,38 @@ def _is_short_of(conduct: Conduct) -> bool:
 
 
 def fails_loudly(conduct: Conduct) -> Look:
-    """Look at the exit code and the words of a program whose job failed, as it was plainly told."""
+    """Look at the exit code and the words of a program whose job failed, or was given up.
+
+    That it failed is what the program was plainly told; that it was given up shows where the baseline did it.
+    """
     program = conduct.program
     assert program is not None
-    failures = [*_failures(conduct)] if _is_short_of(conduct) else []
-    if not failures or not program.has_ended:
+    is_short = _is_short_of(conduct)
+    if not is_short or not program.has_ended:
         return Look(reached=0, note="" if program.has_ended else "the program did not end by itself")
-    step, task, what = failures[0]
-    return _loud(program, step, task or None, what)
+    failures = [*_failures(conduct)]
+    if failures:
+        step, task, what = failures[0]
+        return _loud(program, step, task or None, what)
+    if conduct.baseline is None or not conduct.baseline.fulfilled:
+        return Look(reached=0)
+    if any(_puzzle(conduct, step) for step in conduct.steps):
+        return Look(reached=0, note="what the program could not read is another law's")
+    return _loud(program, *_undone(conduct))
+
+
+def _undone(conduct: Conduct) -> tuple[Step | None, str | None, str]:
+    """Return the last that the client heard of a job that it left undone: the exchange, the task, in words."""
+    step = next((one for one in reversed(conduct.steps) if one.part not in ("file", "stray")), None)
+    if step is None:
+        return None, None, "the job was not done: nothing was sent"
+    if step.nature == "lost":
+        answer = "had no whole answer"
+    else:
+        words = " and ".join(f"'{short(one.word)}'" for one in step.told)
+        answer = f"was answered {words or step.exchange.status}"
+    what = f"the job was not done: {request_text(step)}, the last request, {answer} {when(conduct, step.exchange.at)}"
+    return step, step.exchange.task, what
 
 
 def _loud(program: Program, step: Step | None, task: str | None, what: str) -> Look:

@@ -132,7 +132,7 @@ _ENTRIES: Final = (
         title="Ends with an exit code other than 0 and a readable message when the job failed.",
         why="A failure that looks like success is found when the video is missed.",
         source=_GITHUB + "xxynet/KiraAI/pull/136",
-        reach="the provider says plainly that the job failed",
+        reach="the provider says plainly that the job failed, or it is not done where the baseline did it",
         look=endings.fails_loudly,
         needs_program=True,
     ),

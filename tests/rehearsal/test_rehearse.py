@@ -48,7 +48,9 @@ def refused(*arguments: str) -> str:
         (("--provider", "klng", "--", "x"), "did you mean 'kling'"),
         (("--speed", "0", "--", "x"), "--speed"),
         (("--time-limit", "0", "--", "x"), "--time-limit"),
+        (("--time-limit", "nan", "--", "x"), "write a number of seconds"),
         (("--jobs", "0", "--", "x"), "--jobs"),
+        (("--json", "-", "--junit", "-", "--", "x"), "--junit and --json are the same file"),
         (("--json", "/no/such/folder/x", "--", "x"), "--json"),
     ],
 )
@@ -77,16 +79,6 @@ def test_help_teaches_with_examples() -> None:
     assert re.search(r"Exit code 0: .* 1: .* 2: ", " ".join(text.split()))
 
 
-def test_words_behind_the_command_are_the_commands_own(tmp_path: Path) -> None:
-    script = client(
-        tmp_path, script=SCRIPT.replace("faults = ", "assert sys.argv[1:] == ['--list', '--act']; faults = ")
-    )
-
-    done = call(*QUICK, "--act", "success", *script, "--list", "--act")
-
-    assert 0 == done.returncode, done.stderr
-
-
 def test_a_broken_law_ends_with_1_and_writes_every_report(tmp_path: Path) -> None:
     files = {kind: tmp_path / f"r.{kind}" for kind in ("junit", "json", "html", "markdown")}
     given = [word for kind, file in files.items() for word in (f"--{kind}", str(file))]
@@ -105,9 +97,17 @@ def test_a_broken_law_ends_with_1_and_writes_every_report(tmp_path: Path) -> Non
 
 
 def test_kept_laws_end_with_0_and_a_report_may_take_the_place_of_the_text(tmp_path: Path) -> None:
-    done = call(*QUICK, "--act", "success", "--json", "-", "--", *client(tmp_path))
+    script = client(
+        tmp_path, script=SCRIPT.replace("faults = ", "assert sys.argv[1:] == ['--list', '--act']; faults = ")
+    )
 
-    assert (0, "kept") == (done.returncode, json.loads(done.stdout)["outcome"])
+    done = call(*QUICK, "--act", "success", "--json", "-", *script, "--list", "--act")
+
+    assert 0 == done.returncode, done.stderr
+    report = json.loads(done.stdout)
+    assert ("kept", [*script, "--list", "--act"]) == (report["outcome"], report["command"]), (
+        "words behind the command are the command's own, with -- and without"
+    )
 
 
 def test_what_cannot_be_rehearsed_ends_with_2_and_shows_what_the_client_said(tmp_path: Path) -> None:
@@ -120,6 +120,26 @@ def test_what_cannot_be_rehearsed_ends_with_2_and_shows_what_the_client_said(tmp
     assert "| no luck" in done.stderr
     assert "| key [TOY_API_KEY]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_last_report_is_lost_to_a_new_one_and_not_to_a_mistake(tmp_path: Path) -> None:
+    files = [tmp_path / "r.json", tmp_path / "r.xml"]
+    for file in files:
+        file.write_text("old")
+    given = ("--json", str(files[0]), "--junit", str(files[1]))
+
+    refused(*given, "--act", "no-such-act", "--", "x")
+    assert ["old", "old"] == [file.read_text() for file in files]
+    assert "the same file" in refused("--json", str(files[0]), "--html", str(files[0]), "--", "x")
+    assert "old" == files[0].read_text()
+
+    assert "no program 'no-such-client'" in refused(*given, "--spec", str(TOY), "--", "no-such-client")
+    assert "" == files[0].read_text(), "there is no new one, and the old one is not of this client"
+    suites = ElementTree.fromstring(files[1].read_text())
+    error = suites.find("testsuite/testcase/error")
+    assert error is not None
+    assert "no program 'no-such-client'" in error.attrib["message"]
+    assert "1" == suites.attrib["errors"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -86,6 +86,23 @@ def test_a_client_that_hears_all_it_wants_is_seen_to_read_where_no_callback_come
         assert ("toy", "getClip") in use.operations
 
 
+def test_a_client_that_never_pauses_is_known_by_its_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As many as it sends in a second or two are forgotten; here that takes no thousands.
+    monkeypatch.setattr("mockserver.rehearsal.run.JOURNAL_ENTRIES", 3)
+    command = client(tmp_path, "hasty")
+
+    found = judged(orders(command, "success", "unauthorized@create"))
+
+    use = found.done[0].use
+    assert use is not None
+    assert ("toy", "createClip") in use.operations
+    assert {"success": "done", "unauthorized@create": "refused"} == {
+        one.act.id: one.fate for one in found.done
+    }
+
+
 def test_the_first_breach_ends_the_others_where_that_is_wanted(tmp_path: Path) -> None:
     acts = ("unauthorized@create", "accepted-then-failed", "slow", "stuck-processing")
     wanted = orders(client(tmp_path, "hasty"), *acts, is_fail_fast=True, laws=("polls-not-too-fast",))
@@ -163,16 +180,16 @@ def test_a_client_that_asks_for_other_paths(tmp_path: Path) -> None:
 
 
 def test_a_client_that_fails_with_nothing_in_its_way(tmp_path: Path) -> None:
-    error = refused(client(tmp_path, script=SCRIPT + "sys.exit(9)"))
+    error = refused(client(tmp_path, script=SCRIPT + "sys.exit(9)"), speed=1_000.0)
 
     assert "ended with 9, with nothing in its way" in str(error)
+    assert 1 == len(error.hints)
 
 
 def test_a_speed_that_may_be_why_is_named(tmp_path: Path) -> None:
-    command = client(tmp_path, script=SCRIPT + "sys.exit(9)")
+    error = refused(client(tmp_path, script=SCRIPT + "sys.exit(9)"), speed=5_000.0)
 
-    assert 1 == len(refused(command).hints)
-    assert any("--speed 5000" in hint for hint in refused(command, speed=5_000.0).hints)
+    assert any("--speed 5000" in hint for hint in error.hints)
 
 
 def test_a_client_that_does_not_end_with_nothing_in_its_way(tmp_path: Path) -> None:

@@ -80,6 +80,38 @@ def test_a_careful_client_breaks_nothing_whatever_happens(
     assert [] == broken(replace(conduct, baseline=None))
 
 
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("stuck-processing", "create"),
+        ("internal-error", "read"),
+        ("unauthorized", "read"),
+        ("reset-before-answer", "create"),
+        ("truncated-body", "read"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("fault", "expected"), [("hides-failures", "broken"), ("says-nothing", "broken"), ("", "kept")]
+)
+def test_a_job_that_is_given_up_is_told_of(name: str, role: str, fault: str, expected: str) -> None:
+    with World() as world:
+        base = world.conduct(program=Client(world).run("a boat"))
+    with World(plan=[plan(name, role=role, times=None)]) as world:
+        conduct = world.conduct(program=Client(world, fault).run("a boat"), baseline=base)
+
+    assert 0 == conduct.fulfilled
+    assert expected == outcome("fails-loudly", conduct)
+    assert "not-reached" == outcome("fails-loudly", replace(conduct, baseline=None))
+
+
+def test_a_client_that_leaves_jobs_to_others_is_not_asked_for_them() -> None:
+    with World() as world:
+        make(world)
+        base = world.conduct(program=Program(exit_code=0))
+
+    assert "not-reached" == outcome("fails-loudly", replace(base, baseline=base))
+
+
 def test_nobody_who_did_nothing_keeps_anything() -> None:
     with World() as world:
         conduct = world.conduct()
