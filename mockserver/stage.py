@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from mockserver.app import App, load_contracts
 from mockserver.environment import (
@@ -28,10 +28,6 @@ from mockserver.world import World
 from validator.contract import provider_names
 from validator.contract.expressions import Json
 from validator.contract.model import Contract
-
-if TYPE_CHECKING:
-    pass
-
 
 NO_PORT: Final = "http://understudy.test"
 """Where a server without a port seems to be; only the transport leads there (RFC 2606 keeps .test free)."""
