@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from validator.contract.expressions import Json
 from validator.contract.model import ImageSite
-from validator.strategies.choices import Chooser, Impossible
+from validator.strategies.choices import Chooser, Counted, Impossible
 from validator.strategies.demands import KINDS, Demand, Logic, Path, Schema, State, is_same, kind_of
 
 _MORE_ITEMS: Final = 2
@@ -19,6 +19,9 @@ _MORE_ITEMS: Final = 2
 
 _MOST_ITEMS: Final = 400
 """Items of the longest list that is filled to its limit."""
+
+_OTHERS: Final = 200
+"""Items that are tried in a list where no two may be equal."""
 
 T = TypeVar("T")
 
@@ -183,7 +186,12 @@ class Builder:
         if own.most_items is not None and count > own.most_items:
             raise Impossible
         schemas = [*special, *[common] * (count - len(special))]
-        out = [self.built(schema, chooser, (*at, "*")) for schema in schemas[:_MOST_ITEMS]]
+        out: list[Json] = []
+        for schema in schemas[:_MOST_ITEMS]:
+            item = self.built(schema, chooser, (*at, "*"))
+            if own.is_unique and any(is_same(item, one) for one in out):
+                item = self._another(schema, out, item, (*at, "*"))
+            out.append(item)
         # The rest of a long list repeats what is there: drawing thousands of items says no more.
         out += out[-1:] * (len(schemas) - len(out))
         if own.is_repeated:
@@ -193,6 +201,17 @@ class Builder:
         if len(out) < least or any(is_same(out, one) for one in own.excluded):
             raise Impossible
         return out
+
+    def _another(self, schema: Schema, known: Sequence[Json], item: Json, at: tuple[str, ...]) -> Json:
+        """Return an item that is not among those known, or the same again where none is found."""
+        for index in range(1, _OTHERS):
+            try:
+                found = self.built(schema, Counted(index), at)
+            except Impossible:
+                continue
+            if not any(is_same(found, one) for one in known):
+                return found
+        return item
 
     _joined: dict[tuple[int, ...], Schema] = field(default_factory=dict)
     _states: dict[int, tuple[Schema, State]] = field(default_factory=dict)
