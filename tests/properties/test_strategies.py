@@ -196,9 +196,8 @@ def test_every_row_carrier_and_member_is_reached(name: str, operation_id: str) -
         thrown += 1
     assert reached == wanted.keys()
     assert wanted
-    print(
-        f"\n{name} {operation_id}: {len(wanted)} rows, carriers, members and edges, {drawn_ones} at once, the rest after {thrown}"
-    )
+    print(f"\n{name} {operation_id}: {len(wanted)} rows, carriers, members and edges", end="; ")
+    print(f"{drawn_ones} of them at once, the rest after {thrown} more")
 
 
 class Dice:
