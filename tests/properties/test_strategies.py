@@ -19,6 +19,7 @@ from typing import Any
 import jsonschema
 import orjson
 import pytest
+import yaml
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
@@ -402,6 +403,75 @@ def test_a_counterexample_shrinks_to_a_body_with_nothing_else_in_it(
     assert least.keys() <= orjson.loads(found.body).keys()
 
 
+# --- a spec of one's own ----------------------------------------------------------------------------------
+
+ODD = Path(__file__).parent.parent / "odd.yaml"
+"""Lists in lists, of different items and of different pictures; oneOf, anyOf, contains; dates, look-ahead, signs that
+are not ASCII; parameters of all kinds; an operation without a body."""
+
+
+@functools.cache
+def odd() -> Contract:
+    return load(ODD)
+
+
+@pytest.mark.parametrize("operation_id", ["createJob", "dropJob"])
+def test_requests_for_unusual_schemas_are_valid_and_every_member_is_reached(operation_id: str) -> None:
+    one = odd().operations[operation_id]
+    seen: set[str] = set()
+
+    @settings(suppress_health_check=())
+    @given(from_operation(one))
+    def law(request: HttpRequest) -> None:
+        assert () == check(odd(), request, now=NOW).violations
+        seen.update(orjson.loads(request.body) if request.body else ())
+
+    law()
+    dice, built = Dice(), plan_of(one)
+    for _ in range(60 if one.body is not None else 0):
+        seen.update(built.valid_body(dice, NOTHING_EXPLICIT, allows_warnings=False))
+    assert set(one.body.members if one.body is not None else ()) == seen
+
+
+@pytest.mark.parametrize("operation_id", ["createJob", "dropJob"])
+def test_every_rule_about_unusual_schemas_is_broken_alone(operation_id: str) -> None:
+    one = odd().operations[operation_id]
+
+    for rule in breakable(one):
+        assert frozenset() == unavoidable(one, rule)
+        assert {rule} == {
+            finding.rule for finding in check(odd(), smallest(one, rule), now=NOW).violations
+        }, rule
+
+    @settings(suppress_health_check=())
+    @given(st.data())
+    def law(data: st.DataObject) -> None:
+        rule = data.draw(st.sampled_from(breakable(one)))
+        request = data.draw(violating(one, rule))
+        assert {rule} == {finding.rule for finding in check(odd(), request, now=NOW).violations}
+
+    law()
+
+
+@pytest.mark.parametrize(
+    ("word", "schema"),
+    [
+        ("patternProperties", {"patternProperties": {"^x-": True}}),
+        ("minProperties", {"minProperties": 1}),
+        ("prefixItems", {"prefixItems": [True]}),
+    ],
+)
+def test_a_word_that_cannot_be_built_from_is_told(word: str, schema: Any, tmp_path: Path) -> None:
+    document = yaml.safe_load(ODD.read_text())
+    rule = {"id": "odd.r.more", "message": "m", "source": "page#a", "evidence": "documented"}
+    document["components"]["schemas"]["Job"]["properties"]["more"] = {**schema, "x-rule": rule}
+    (tmp_path / "odd.yaml").write_text(yaml.safe_dump(document))
+    one = load(tmp_path / "odd.yaml").operations["createJob"]
+
+    with pytest.raises(ValueError, match=f"cannot be built from '{word}'.*docs/strategies.md"):
+        find(bodies(one), lambda body: True, settings=first)
+
+
 # --- answers ----------------------------------------------------------------------------------------------
 
 
@@ -654,7 +724,7 @@ def test_absent_members_written_out_change_nothing() -> None:
 
 FEW_EXAMPLES = """
 from hypothesis import settings
-settings.register_profile("few", max_examples=25, derandomize=True, database=None)
+settings.register_profile("few", max_examples=15, derandomize=True, database=None)
 settings.load_profile("few")
 """
 

@@ -6,7 +6,7 @@ A picture is left as a :class:`Blank`, because those of a body depend on one ano
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from validator.contract.expressions import Json
@@ -30,10 +30,14 @@ UNKNOWN_NAMES: Final = ("unknown", "extra", "Unknown", "x", "prompt_", "ünbekan
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """The place of a picture that is yet to be chosen; `demand` is what the text must be."""
+    """The place of a picture that is yet to be chosen; `demand` is what the text must be.
+
+    `number` tells apart those of a list in which no two may be equal.
+    """
 
     site: ImageSite
     demand: Demand
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -188,8 +192,10 @@ class Builder:
         schemas = [*special, *[common] * (count - len(special))]
         out: list[Json] = []
         for schema in schemas[:_MOST_ITEMS]:
-            item = self.built(schema, chooser, (*at, "*"))
-            if own.is_unique and any(is_same(item, one) for one in out):
+            item: Json | Blank = self.built(schema, chooser, (*at, "*"))
+            if own.is_unique and isinstance(item, Blank):
+                item = replace(item, number=len(out))
+            elif own.is_unique and any(is_same(item, one) for one in out):
                 item = self._another(schema, out, item, (*at, "*"))
             out.append(item)
         # The rest of a long list repeats what is there: drawing thousands of items says no more.
