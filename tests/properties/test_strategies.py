@@ -183,7 +183,7 @@ def test_every_row_carrier_and_member_is_reached(name: str, operation_id: str) -
 
     for is_warned in (False, True):
 
-        @settings(phases=(Phase.generate,), suppress_health_check=())
+        @settings(some, phases=(Phase.generate,))
         @given(bodies(one, allow_warnings=is_warned))
         def drawn(body: Any) -> None:
             note(body)
@@ -671,6 +671,15 @@ def test_what_cannot_be_asked_for_is_told_at_once(call: Any, sentence: str) -> N
         call(operation("toy", "createClip"))
 
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [from_operation, bodies, responses, refusals, lifecycles, breakable])
+def test_what_is_no_operation_is_told_with_what_is_one(make: Any) -> None:
+    for wrong in ("createClip", None, contract("toy")):
+        with pytest.raises(TypeError, match=r"is no operation; take one of load\('SPEC.yaml'\)"):
+            make(wrong)
+    with pytest.raises(TypeError, match="None is no rule; give its id, such as 'toy"):
+        smallest(operation("toy", "createClip"), None)  # type: ignore[arg-type]
 
 
 def test_requests_are_built_without_beginning_again() -> None:
