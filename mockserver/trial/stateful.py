@@ -26,8 +26,10 @@ from mockserver.trial.verdicts import Finding
 from mockserver.trial.words import short
 from mockserver.trial.workplace import Notice, Workplace
 from validator.contract import load
-from validator.contract.expressions import Json, parse_pointer
+from validator.contract.expressions import Json, parse_pointer, to_text
 from validator.contract.model import Contract, Operation
+from validator.contract.schemas import remove_absent
+from validator.strategies import bodies as valid_bodies
 
 OnCallback = Callable[[str, Mapping[str, str], bytes], int]
 
@@ -138,8 +140,8 @@ def client_machine(
 
     `make_adapter` makes a new client for a workplace; `provider` is an id or a contract, `operation` the id of what
     makes tasks there, the first one by default; `laws` and `faults` are the names of those that count, by default
-    :func:`default_laws` and :func:`default_faults`.  `bodies` draws what is asked for, by default the examples of the
-    spec; an address for callbacks is put into it where the provider looks for one.
+    :func:`default_laws` and :func:`default_faults`.  `bodies` draws what is asked for, by default
+    anything that the provider takes; an address for callbacks is put into it where the provider looks for one.
 
     Raises LawError, ScenarioError and ValueError for names that there are not.
     """
@@ -167,7 +169,7 @@ def client_machine(
         st.sampled_from((None, *_weighted(one for one in known if one.role == role)))
         for role in ("create", "read")
     )
-    drawn = bodies if bodies is not None else st.sampled_from(_examples(contract, made))
+    drawn = bodies if bodies is not None else _valid(made)
 
     places: list[Workplace] = []
 
@@ -208,13 +210,15 @@ def client_machine(
         def submit(self, body: Json, fault: Fault | None) -> None:
             """Let the client ask for a video that nobody asked for yet: equal ones are one wish."""
             body = _prepared(body, made, self.place.callback_address if self.adapter.on_callback else None)
-            key = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+            key = _meant(body, made)
             if key in self.asked:
                 return
             self.asked.add(key)
             self.plan(fault)
             number = len(self.asked)
-            self.say(f"wish {number}: submit {short(key.decode())}")
+            self.say(
+                f"wish {number}: submit {short(orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode())}"
+            )
             before = self.place.exchanges
             try:
                 handle = self.adapter.submit(body)
@@ -444,19 +448,39 @@ def _operation(contract: Contract, name: str | None) -> Operation:
     return makers[name]
 
 
-def _examples(contract: Contract, operation: Operation) -> list[Json]:
-    """Return the bodies that the spec gives as examples."""
-    found: list[Json] = []
-    for item in contract.document.root["paths"].values():
-        for node in item.values():
-            if isinstance(node, dict) and node.get("operationId") == operation.id:
-                body, _ = contract.document.resolve(node.get("requestBody", {}))
-                for content in body.get("content", {}).values():
-                    known = content.get("examples", {}).values()
-                    found += [contract.document.resolve(one)[0]["value"] for one in known]
-    if not found:
-        raise ValueError(f"the spec of {operation.id} has no examples; give bodies=")
-    return found
+def _valid(operation: Operation) -> st.SearchStrategy[Any]:
+    """Return a strategy for all bodies that the operation takes."""
+    if operation.body is None:
+        raise ValueError(f"{operation.id} takes no body; give bodies=")
+    return valid_bodies(operation)
+
+
+def _meant(body: Json, operation: Operation) -> bytes:
+    """Return what is the same for bodies that mean the same.
+
+    A client may leave out what counts as missing, write out defaults, and numbers as texts: it asks for one thing
+    twice then, and has done nothing wrong.
+    """
+    schema = operation.body
+    if schema is not None:
+        body = orjson.loads(orjson.dumps(remove_absent(body, schema.absent)))
+        for pointer, value in schema.defaults.items():
+            *above, name = parse_pointer(pointer)
+            node: Any = body
+            for step in above:
+                node = node.get(step) if isinstance(node, dict) else None
+            if isinstance(node, dict) and _as_texts(node.get(name)) == _as_texts(value):
+                del node[name]
+    return orjson.dumps(_as_texts(body), option=orjson.OPT_SORT_KEYS)
+
+
+def _as_texts(value: Json) -> Json:
+    match value:
+        case dict():
+            return {name: _as_texts(member) for name, member in value.items()}
+        case list():
+            return [_as_texts(item) for item in value]
+    return to_text(value)
 
 
 def _prepared(body: Json, operation: Operation, callback_address: str | None) -> Json:

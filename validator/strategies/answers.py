@@ -513,10 +513,10 @@ def _timeline(
 
 def answers_of(operation: Operation) -> Answers:
     """Return what constructs the answers of an operation; raises ValueError for one without its contract."""
+    plan = plan_of(operation)
     contract = operation.family.contract
     if contract is None:
         raise ValueError(f"{operation.id} does not know its contract; take it from load(...).operations")
-    plan = plan_of(operation)
     if plan.answers is None:
         plan.answers = Answers(operation, contract, tuple(_creators(contract, operation)))
     answers: Answers = plan.answers

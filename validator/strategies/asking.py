@@ -176,7 +176,10 @@ def breakable(operation: Operation) -> tuple[str, ...]:
 
 
 def unavoidable(operation: Operation, rule: Rule | str) -> frozenset[str]:
-    """Return the ids of the findings that every request has which breaks a rule; raises ValueError."""
+    """Return the ids of other findings that requests made to break a rule may have; raises ValueError.
+
+    Nothing where the rule can be broken alone.  Where one of several has to come along, it is one that is so here.
+    """
     return plan_of(operation).also(rule)
 
 

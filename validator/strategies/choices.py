@@ -15,8 +15,8 @@ class Impossible(Exception):
     """What is asked for cannot be: the demands contradict one another."""
 
 
-class Unsupported(Exception):
-    """A schema uses a word in a way that cannot be built from."""
+class Unsupported(ValueError):
+    """A schema uses a word in a way that cannot be built from; told to whoever asks for a strategy."""
 
 
 class Chooser(Protocol):

@@ -255,7 +255,9 @@ def failures(
         case "then" | "else" | "additionalProperties":
             return
         case _:
-            raise Unsupported(f"a body cannot be built against '{word}'")
+            raise Unsupported(
+                f"a body cannot be built against '{word}'; see the limits in docs/strategies.md"
+            )
 
 
 _OPPOSITE: Final = {
@@ -434,7 +436,9 @@ class State:
             case "x-unknown":
                 own.has_unknown = True
             case _:
-                raise Unsupported(f"a body cannot be built from '{word}'")
+                raise Unsupported(
+                    f"a body cannot be built from '{word}'; see the limits in docs/strategies.md"
+                )
 
     def _require(self, names: Sequence[str], path: Path, own: Demand) -> None:
         if "object" not in own.kinds or set(names) <= set(own.required):

@@ -1,7 +1,7 @@
 """Texts that match a regular expression, built from it.
 
-Reads the part of ECMA 262 that schemas use; look-around is passed over, so that a text is to be tried against the
-expression before it is used.
+Reads the part of ECMA 262 that schemas use.  What a look-ahead asks for is written out or not, other look-around is
+passed over: a text is to be tried against the expression before it is used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ _WORD: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 _BLANKS: Final = " \t"
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
 _CLASSES: Final = {"d": _DIGITS, "w": _WORD, "s": _BLANKS}
+_BEYOND: Final = "éß中\u00a0\u200b\ufeff\U0001f3ac"
+"""Characters that are not ASCII, for a class that holds no others."""
+
 _MORE: Final = 3
 """Repetitions beyond the least that are tried."""
 
@@ -127,22 +130,25 @@ class _Reader:
                 return Signs(sign)
 
     def group(self) -> Node | None:
-        is_assertion = False
+        opening = ""
         if self.peek() == "?":
             for opening in ("?:", "?=", "?!", "?<=", "?<!"):
                 if self.text.startswith(opening, self.at):
                     self.at += len(opening)
-                    is_assertion = opening != "?:"
                     break
             else:
                 # A group with a name.
+                opening = "?<"
                 self.at = self.text.find(">", self.at) + 1
                 if self.at == 0:
                     raise Unsupported(f"the pattern {self.text!r} opens a group that is not understood")
         node = self.either()
         if self.take() != ")":
             raise Unsupported(f"the pattern {self.text!r} has a group without an end")
-        return None if is_assertion else node
+        if opening == "?=":
+            # What follows may be what it looks for, or may not: '(?=.*[0-9]).{8,}' alone would have no digit.
+            return Either((Row(()), node))
+        return node if opening in ("", "?:", "?<") else None
 
     def escape(self) -> str:
         """Return the characters an escape stands for, "" for a boundary, which is none."""
@@ -156,13 +162,26 @@ class _Reader:
         if sign in _ESCAPES:
             return _ESCAPES[sign]
         if sign in ("x", "u"):
-            length = 2 if sign == "x" else 4
-            digits = self.text[self.at : self.at + length]
-            self.at += length
-            return chr(int(digits, 16))
+            return self.numbered(2 if sign == "x" else 4)
         if sign.isalnum():
             raise Unsupported(f"the pattern {self.text!r} uses \\{sign}, which is not understood")
         return sign
+
+    def numbered(self, length: int) -> str:
+        """Return the character whose number follows, in so many digits or in braces."""
+        digits = self.text[self.at : self.at + length]
+        end = self.text.find("}", self.at) if digits.startswith("{") else -1
+        if end > 0:
+            digits = self.text[self.at + 1 : end]
+            self.at = end + 1
+        else:
+            self.at += length
+        try:
+            return chr(int(digits, 16))
+        except ValueError:
+            raise Unsupported(
+                f"the pattern {self.text!r} has a character of the number {digits!r}, which is none"
+            ) from None
 
     def members(self) -> str:
         is_negated = self.peek() == "^"
@@ -185,7 +204,7 @@ class _Reader:
                 found += first
         self.at += 1
         if is_negated:
-            found = [sign for sign in _PRINTABLE if sign not in found]
+            found = [sign for sign in _PRINTABLE + _BEYOND if sign not in found]
         if not found:
             raise Unsupported(f"the pattern {self.text!r} has a class that nothing is in")
         return _plainest(found)

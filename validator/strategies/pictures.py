@@ -49,7 +49,10 @@ _FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A file: sides in pixels; padded to `size_bytes`, or less the last bytes, or no picture at all."""
+    """A file: sides in pixels; padded to `size_bytes`, or less the last bytes, or no picture at all.
+
+    Those of different numbers differ in their shade.
+    """
 
     media_type: str
     width: int
@@ -57,11 +60,13 @@ class Picture:
     size_bytes: int | None = None
     is_cut: bool = False
     is_junk: bool = False
+    number: int = 0
 
     def text(self, carrier: str) -> str:
         """Return the picture as a member of a body carries it."""
         if carrier == "url":
-            return f"https://example.com/{self.width}x{self.height}.{_FORMATS[self.media_type].lower()}"
+            name = f"{self.width}x{self.height}" + (f"-{self.number}" if self.number else "")
+            return f"https://example.com/{name}.{_FORMATS[self.media_type].lower()}"
         if carrier == "placeholder":
             return "<image>"
         encoded = _encoded(self)
@@ -86,7 +91,9 @@ def _file(picture: Picture) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.new("L", (picture.width, picture.height), 120).save(buffer, _FORMATS[picture.media_type])
+    Image.new("L", (picture.width, picture.height), (120 + 8 * picture.number) % 256).save(
+        buffer, _FORMATS[picture.media_type]
+    )
     raw = buffer.getvalue()
     if picture.size_bytes is not None:
         # Behind the end marker, and the end once more: readers stop at the first, sizes do not.
@@ -188,14 +195,20 @@ def draw_pictures(
     if flaw is not None:
         chosen, visible = _flawed(flaw, places, common, chooser)
     texts: dict[tuple[str | int, ...], str] = {}
+    # The same blank twice is the same picture twice: a list that repeats itself.
+    again: dict[int, str] = {}
     for at, blank in places:
+        if id(blank) in again and at not in visible:
+            texts[at] = again[id(blank)]
+            continue
         picture = chosen.get(at) or _picture(blank.site, common, chooser)
+        picture = replace(picture, number=blank.number)
         carriers = _carriers(blank.site) or list(_CARRIERS)
         if flaw is not None:
             # What plays no part stays unseen, so that it cannot be compared with what does.
             hidden = [name for name in carriers if name not in _SEEN]
             carriers = [name for name in carriers if name in _SEEN] if at in visible else hidden or carriers
-        texts[at] = _text(picture, carriers, blank.demand, chooser, maker)
+        texts[at] = again[id(blank)] = _text(picture, carriers, blank.demand, chooser, maker)
     return _filled(body, (), texts)
 
 

@@ -67,7 +67,9 @@ class Plan:
         return tuple(found)
 
     def rule_id(self, rule: Rule | str) -> str:
-        """Return the id of a rule that can be broken; raises ValueError."""
+        """Return the id of a rule that can be broken; raises ValueError, TypeError for what is no rule."""
+        if not isinstance(rule, Rule | str):
+            raise TypeError(f"{rule!r:.80} is no rule; give its id, such as '{self.rules[0]}'")
         name = rule if isinstance(rule, str) else rule.id
         if name in self.rules:
             return name
@@ -264,7 +266,11 @@ class _ById:
 
 
 def plan_of(operation: Operation) -> Plan:
-    """Return the plan of an operation, the same each time."""
+    """Return the plan of an operation, the same each time; raises TypeError for what is none."""
+    if not isinstance(operation, Operation):
+        raise TypeError(
+            f"{operation!r:.80} is no operation; take one of load('SPEC.yaml').operations['OPERATION']"
+        )
     return _plan(_ById(operation, operation))
 
 

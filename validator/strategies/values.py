@@ -6,12 +6,12 @@ A picture is left as a :class:`Blank`, because those of a body depend on one ano
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from validator.contract.expressions import Json
 from validator.contract.model import ImageSite
-from validator.strategies.choices import Chooser, Impossible
+from validator.strategies.choices import Chooser, Counted, Impossible
 from validator.strategies.demands import KINDS, Demand, Logic, Path, Schema, State, is_same, kind_of
 
 _MORE_ITEMS: Final = 2
@@ -20,6 +20,9 @@ _MORE_ITEMS: Final = 2
 _MOST_ITEMS: Final = 400
 """Items of the longest list that is filled to its limit."""
 
+_OTHERS: Final = 200
+"""Items that are tried in a list where no two may be equal."""
+
 T = TypeVar("T")
 
 UNKNOWN_NAMES: Final = ("unknown", "extra", "Unknown", "x", "prompt_", "ünbekannt")
@@ -27,10 +30,14 @@ UNKNOWN_NAMES: Final = ("unknown", "extra", "Unknown", "x", "prompt_", "ünbekan
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """The place of a picture that is yet to be chosen; `demand` is what the text must be."""
+    """The place of a picture that is yet to be chosen; `demand` is what the text must be.
+
+    `number` tells apart those of a list in which no two may be equal.
+    """
 
     site: ImageSite
     demand: Demand
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -183,7 +190,14 @@ class Builder:
         if own.most_items is not None and count > own.most_items:
             raise Impossible
         schemas = [*special, *[common] * (count - len(special))]
-        out = [self.built(schema, chooser, (*at, "*")) for schema in schemas[:_MOST_ITEMS]]
+        out: list[Json] = []
+        for schema in schemas[:_MOST_ITEMS]:
+            item: Json | Blank = self.built(schema, chooser, (*at, "*"))
+            if own.is_unique and isinstance(item, Blank):
+                item = replace(item, number=len(out))
+            elif own.is_unique and any(is_same(item, one) for one in out):
+                item = self._another(schema, out, item, (*at, "*"))
+            out.append(item)
         # The rest of a long list repeats what is there: drawing thousands of items says no more.
         out += out[-1:] * (len(schemas) - len(out))
         if own.is_repeated:
@@ -193,6 +207,17 @@ class Builder:
         if len(out) < least or any(is_same(out, one) for one in own.excluded):
             raise Impossible
         return out
+
+    def _another(self, schema: Schema, known: Sequence[Json], item: Json, at: tuple[str, ...]) -> Json:
+        """Return an item that is not among those known, or the same again where none is found."""
+        for index in range(1, _OTHERS):
+            try:
+                found = self.built(schema, Counted(index), at)
+            except Impossible:
+                continue
+            if not any(is_same(found, one) for one in known):
+                return found
+        return item
 
     _joined: dict[tuple[int, ...], Schema] = field(default_factory=dict)
     _states: dict[int, tuple[Schema, State]] = field(default_factory=dict)
