@@ -280,7 +280,7 @@ def _probe(contract: Contract, operation: Operation, rule: str, request: HttpReq
     """Return the probe for a request that breaks a rule, at the least price; None where the contract takes it."""
     headers = {name: text for name, text in request.headers.items() if not _is_key(operation, name)}
     bare = replace(request, headers=headers)
-    is_create = operation.role == "create"
+    is_create = may_cost(operation)
     price = None
     if is_create:
         bare, price = cheapest(contract, operation, bare)
@@ -296,6 +296,14 @@ def _probe(contract: Contract, operation: Operation, rule: str, request: HttpReq
         is_create=is_create,
         price=price,
     )
+
+
+def may_cost(operation: Operation) -> bool:
+    """Tell whether an operation may make something that is paid for: it creates, or nobody says what it does.
+
+    A call that reads is safe by its method (RFC 9110, 9.2.1), or by its role.
+    """
+    return operation.role == "create" or (operation.role is None and operation.method not in ("GET", "HEAD"))
 
 
 def _is_key(operation: Operation, name: str) -> bool:
@@ -365,7 +373,7 @@ def _json(request: HttpRequest) -> Json:
 def _bodies(contract: Contract, violating: Sequence[Probe]) -> Iterator[Probe]:
     """Yield bodies that are none, and one that does not say it is JSON; the last is wrong in itself as well."""
     for operation in contract.operations.values():
-        if operation.role != "create" or operation.body is None:
+        if not may_cost(operation) or operation.body is None:
             continue
         path = address(operation, needed(operation, "query"))
         headers = {"content-type": "application/json"}

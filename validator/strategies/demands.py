@@ -655,12 +655,12 @@ class State:
         raise Impossible
 
     def _could(self, schema: Schema, path: Path) -> bool:
-        denied = schema.get("not") if isinstance(schema, dict) and len(schema) == 1 else None
+        denied: Any = schema.get("not") if isinstance(schema, dict) and len(schema) == 1 else None
         own = self.at(path)
-        if isinstance(denied, dict) and denied.keys() == {"required"} and len(denied["required"]) == 1:
+        is_less = isinstance(denied, dict) and denied.keys() == {"required"} and len(denied["required"]) == 1
+        if is_less and own.values is None:
             # The commonest by far: a member left out.
-            if own.values is None:
-                return "object" in own.kinds and denied["required"][0] not in own.required
+            return "object" in own.kinds and denied["required"][0] not in own.required
         # What is ours stays ours: the other state is given up before anything here changes.
         is_own = self._is_own
         other = self.copy()
