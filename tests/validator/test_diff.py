@@ -236,6 +236,14 @@ def test_what_is_no_matter_of_requests_is_told_as_well() -> None:
     assert ["notes"] == [one.kind for one in found.changes if one.kind == "notes"]
 
 
+def test_a_spec_that_no_body_can_meet_is_compared_all_the_same() -> None:
+    def change(root: Any) -> None:
+        # Whatever is sent uses the feature now, and no row offers it.
+        schemas(root)["Conditions"]["allOf"][3]["x-capabilities"]["features"]["camera"]["required"] = []
+
+    assert against("aimlapi", change).of("breaking")
+
+
 # --- parts ------------------------------------------------------------------------------------------------
 
 

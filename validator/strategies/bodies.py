@@ -307,6 +307,9 @@ class Bodies:
     def build(self, goal: Goal, chooser: Chooser, *, explicit: Schema = True) -> Json:
         """Return a body that is what the goal says; raises Impossible."""
         count = len(goal.rows)
+        if not count:
+            # A map whose every row asks for what nothing can be.
+            raise Impossible
         start = chooser.below(count)
         # One decision for all that need not be: a body with little in it must take few, or it is not what
         # Hypothesis shrinks to.
