@@ -442,6 +442,15 @@ _MOST: Final = 2**40
 """More than any list has, and as much as every store can count."""
 
 
+def _counted(value: Json, usual: int, *, least: int) -> int:
+    """Return what a parameter of a list says, the usual number where it says none: its rule may only warn."""
+    try:
+        found = int(value) if isinstance(value, int | float | str) else usual
+    except (ValueError, OverflowError):
+        return usual
+    return found if found >= least else usual
+
+
 def list_tasks(
     backend: Backend,
     contract: Contract,
@@ -453,8 +462,8 @@ def list_tasks(
     page = operation.page
     number, size = 1, 20
     if page is not None:
-        number = int(parameters.get(page.number, 1))
-        size = int(parameters.get(page.size, page.default_size))
+        number = _counted(parameters.get(page.number), 1, least=1)
+        size = _counted(parameters.get(page.size), page.default_size, least=0)
     store, tenant = backend.store, caller.tenant
     for name in operation.of:
         backend.wallets.forget(tenant.name, caller.account, contract.operations[name], caller.now)

@@ -136,11 +136,20 @@ def places(refusal: Refusal, scope: Scope, *, accept: str = "") -> Places:
 
 def leaves(value: Json, at: tuple[str | int, ...] = ()) -> list[tuple[str, Json]]:
     """Return pairs (JSON Pointer, value) of everything in a value that holds nothing further."""
-    if isinstance(value, dict) and value:
-        return [one for name, member in value.items() for one in leaves(member, (*at, name))]
-    if isinstance(value, list) and value:
-        return [one for index, item in enumerate(value) for one in leaves(item, (*at, index))]
-    return [(format_pointer(at), value)]
+    out: list[tuple[str, Json]] = []
+    # No recursion: an answer may be nested deeper than Python goes.
+    waiting: list[tuple[tuple[str | int, ...], Json]] = [(at, value)]
+    while waiting:
+        place, one = waiting.pop()
+        below: list[tuple[str | int, Json]] = []
+        if isinstance(one, dict):
+            below = list(one.items())
+        elif isinstance(one, list):
+            below = list(enumerate(one))
+        if not below:
+            out.append((format_pointer(place), one))
+        waiting += [((*place, step), member) for step, member in reversed(below)]
+    return out
 
 
 def evidence_of(expected: Expected) -> Evidence:

@@ -6,6 +6,7 @@ import ipaddress
 import re
 import sys
 import threading
+from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -183,7 +184,7 @@ def drift(
         raise click.UsageError("name a provider with --provider, or give its spec with --spec")
     (contract,) = open_contracts(provider, spec, (effects, variants)).values()
     base = base_url(target, contract)
-    is_here = is_local(base)
+    is_here = is_local(base, contract.hosts)
     scheme = next((one.credentials[0] for one in contract.operations.values() if one.credentials), None)
     if credential and not (credential.isascii() and credential.isprintable()):
         raise click.UsageError("the credential cannot be sent: a header carries printable ASCII only")
@@ -311,15 +312,24 @@ def base_url(text: str, contract: Contract) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
-def is_local(base: str) -> bool:
-    """Tell whether a URL leads to this machine or a private network, where nobody is paid.
+def is_local(base: str, paid: Collection[str] = ()) -> bool:
+    """Tell whether a URL leads to this machine or a private network, where nobody is paid; never a host of `paid`.
 
     >>> is_local("http://127.0.0.1:8700/x"), is_local("https://api.example.com")
     (True, False)
+    >>> is_local("http://134744072/"), is_local("http://[::ffff:8.8.8.8]/")
+    (False, False)
     """
     host = (urlsplit(base).hostname or "").rstrip(".").lower()
+    if host in {one.lower() for one in paid}:
+        return False
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
+        is_name = not re.fullmatch(r"(?:0x[0-9a-f]*|[0-9]+)", host.rpartition(".")[2])
+        is_near = host.endswith((".localhost", ".local", ".internal")) or "." not in host
+        # Resolvers read a number as an address of any network: 134744072 is 8.8.8.8.
+        return is_name and is_near
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    address = mapped or address
     return address.is_loopback or address.is_private or address.is_link_local

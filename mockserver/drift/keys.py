@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -115,9 +115,14 @@ def bad_headers(credential: Credential, key: Key, now: int) -> Iterator[tuple[st
     )
 
 
-def hidden(text: str, key: Key) -> str:
-    """Return a text without the key and its secret in it."""
-    for word in (key.secret, key.name):
-        if len(word) >= 4:
+_SHORTEST: Final = 4
+"""Characters of a key that is taken out of texts; shorter ones are words of their own."""
+
+
+def hidden(text: str, key: Key, carried: Sequence[str] = ()) -> str:
+    """Return a text without the key and its secret in it, nor the words of a header that `carried` them."""
+    tokens = [word for word in carried if "." in word]
+    for word in (*tokens, key.secret, key.name):
+        if len(word) >= _SHORTEST:
             text = text.replace(word, "***")
     return text

@@ -280,7 +280,7 @@ def _probe(contract: Contract, operation: Operation, rule: str, request: HttpReq
     """Return the probe for a request that breaks a rule, at the least price; None where the contract takes it."""
     headers = {name: text for name, text in request.headers.items() if not _is_key(operation, name)}
     bare = replace(request, headers=headers)
-    is_create = operation.role == "create"
+    is_create = may_cost(operation)
     price = None
     if is_create:
         bare, price = cheapest(contract, operation, bare)
@@ -296,6 +296,14 @@ def _probe(contract: Contract, operation: Operation, rule: str, request: HttpReq
         is_create=is_create,
         price=price,
     )
+
+
+def may_cost(operation: Operation) -> bool:
+    """Tell whether an operation may make something that is paid for: it creates, or nobody says what it does.
+
+    A call that reads is safe by its method (RFC 9110, 9.2.1), or by its role.
+    """
+    return operation.role == "create" or (operation.role is None and operation.method not in ("GET", "HEAD"))
 
 
 def _is_key(operation: Operation, name: str) -> bool:
@@ -314,8 +322,7 @@ def cheapest(
     schema = operation.body
     if schema is None or schema.capabilities is None or not isinstance(body, dict):
         return request, None
-    same = _rules(contract, operation, request)
-    price = _price(contract, operation, request)
+    same, price = _rules_and_price(contract, operation, request)
     rows = sorted(schema.capabilities.rows, key=_least)
     for row in rows:
         if price is not None and _least(row) >= price:
@@ -329,9 +336,8 @@ def cheapest(
         candidate = HttpRequest.from_json(
             request.method, request.url, {**keys, **plain}, headers=request.headers
         )
-        cost = _price(contract, operation, candidate)
-        is_less = cost is not None and (price is None or cost < price)
-        if is_less and _rules(contract, operation, candidate) == same:
+        found, cost = _rules_and_price(contract, operation, candidate)
+        if found == same and cost is not None and (price is None or cost < price):
             return candidate, cost
     return request, price
 
@@ -341,18 +347,17 @@ def _least(row: Row) -> float:
     return min((price.base + price.per_second for price in row.prices), default=0.0)
 
 
-def _rules(contract: Contract, operation: Operation, request: HttpRequest) -> list[str]:
-    found = examine(contract, request, operation=operation.id).report
-    return [one.rule for one in found.violations]
-
-
-def _price(contract: Contract, operation: Operation, request: HttpRequest) -> float | None:
+def _rules_and_price(
+    contract: Contract, operation: Operation, request: HttpRequest
+) -> tuple[list[str], float | None]:
+    """Return the rules that a request breaks, and what it would cost if it were taken; None for not known."""
     out = examine(contract, request, operation=operation.id)
+    rules = [one.rule for one in out.report.violations]
     if operation.body is None or not isinstance(out.body, dict):
-        return None
+        return rules, None
     made = outcome(operation.body, out.body, out.pictures, out.row)
     # Nothing is free: a price of nothing is one that the map does not know.
-    return (made.cost or None) if made is not None else None
+    return rules, (made.cost or None) if made is not None else None
 
 
 def _json(request: HttpRequest) -> Json:
@@ -365,7 +370,7 @@ def _json(request: HttpRequest) -> Json:
 def _bodies(contract: Contract, violating: Sequence[Probe]) -> Iterator[Probe]:
     """Yield bodies that are none, and one that does not say it is JSON; the last is wrong in itself as well."""
     for operation in contract.operations.values():
-        if operation.role != "create" or operation.body is None:
+        if not may_cost(operation) or operation.body is None:
             continue
         path = address(operation, needed(operation, "query"))
         headers = {"content-type": "application/json"}

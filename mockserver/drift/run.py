@@ -11,6 +11,7 @@ from mockserver.drift.probes import Plan, Probe, Unasked
 from mockserver.drift.sender import Sender
 from mockserver.drift.verdicts import Finding, Level, Received, Verdict, is_taken, judge
 from validator.contract.model import Contract
+from validator.expected import expect
 
 Wait = Callable[[float], None]
 """Lets so many seconds pass."""
@@ -79,11 +80,11 @@ def run(
     """
     out = Outcome(contract=plan.contract, unasked=plan.unasked)
     work = _Work(plan, sender, key, now, wait, pause_s, most_requests, out)
-    refused = False
+    refused = is_key_tried = False
     silences = 0
     for place, probe in enumerate(plan.probes):
         tell(place, len(plan.probes), probe)
-        if refused and probe.is_authorised:
+        if refused and _is_with_key(probe):
             out.findings.append(_passed_over(probe, "the credential is refused"))
             continue
         if out.stopped or out.problem:
@@ -99,11 +100,19 @@ def run(
             out.unsent.append(probe)
             continue
         silences = silences + 1 if received.problem else 0
-        if place == 0 and _is_refused_key(probe, received):
-            refused = True
+        # The first request with the credential tells whether it counts.
+        if not is_key_tried and _is_with_key(probe) and not received.problem:
+            is_key_tried = True
+            refused = _is_refused_key(plan.contract, probe, received)
+        if refused and _is_with_key(probe):
             out.findings.append(_passed_over(probe, f"the credential is refused ({received.status})"))
             continue
-        finding = _redacted(judge(plan.contract, probe, received, least=least), key)
+        carried = work.carried
+
+        def hide(text: str, carried: Sequence[str] = carried) -> str:
+            return hidden(text, key, carried)
+
+        finding = _redacted(judge(plan.contract, probe, received, least=least, hide=hide), hide)
         if _is_any_key(probe, finding, received):
             finding = replace(
                 finding,
@@ -139,6 +148,7 @@ class _Work:
     pause_s: float
     most_requests: int
     out: Outcome
+    carried: tuple[str, ...] = ()
 
     def ask(self, probe: Probe) -> Received | None:
         """Return the answer to a probe, None where the run has ended before it was sent."""
@@ -169,7 +179,10 @@ class _Work:
         known = dict(probe.request.headers)
         operation = probe.operation
         if probe.is_authorised and operation is not None and operation.credentials:
-            known |= headers(operation.credentials[0], self.key, self.now())
+            carried = headers(operation.credentials[0], self.key, self.now())
+            known |= carried
+            # A token that a server repeats in its answer would count for as long as it lasts.
+            self.carried = tuple(word for text in carried.values() for word in text.split())
         return known
 
 
@@ -179,9 +192,20 @@ def _retry_after(received: Received) -> float:
     return float(text) if text.isascii() and text.isdigit() else USUAL_WAIT_S
 
 
-def _is_refused_key(probe: Probe, received: Received) -> bool:
-    """Tell whether the first probe says that the credential does not count, which it is sent with to learn."""
-    return probe.is_authorised and received.status in (401, 403) and probe.expected.status != received.status
+def _is_with_key(probe: Probe) -> bool:
+    """Tell whether a probe is sent with the credential that was given."""
+    return probe.is_authorised and probe.operation is not None and bool(probe.operation.credentials)
+
+
+def _is_refused_key(contract: Contract, probe: Probe, received: Received) -> bool:
+    """Tell whether an answer says that the credential does not count: by its status, or as the contract says it."""
+    if received.status == probe.expected.status:
+        return False
+    if received.status in (401, 403):
+        return True
+    bare = replace(probe.request, headers={})
+    told = expect(contract, bare, operation=probe.operation.id if probe.operation is not None else None)
+    return 400 <= received.status < 500 and told.status == received.status
 
 
 def _is_any_key(probe: Probe, finding: Finding, received: Received) -> bool:
@@ -209,10 +233,11 @@ def _passed_over(probe: Probe, why: str) -> Finding:
     )
 
 
-def _redacted(finding: Finding, key: Key) -> Finding:
+def _redacted(finding: Finding, hide: Callable[[str], str]) -> Finding:
     return replace(
         finding,
-        expected=hidden(finding.expected, key),
-        got=hidden(finding.got, key),
-        why=hidden(finding.why, key),
+        expected=hide(finding.expected),
+        got=hide(finding.got),
+        why=hide(finding.why),
+        task=hide(finding.task),
     )

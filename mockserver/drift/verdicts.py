@@ -6,8 +6,8 @@ answer twice, for two different mocks, and whatever differs between the two may 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import orjson
@@ -82,22 +82,35 @@ class Finding:
 def is_taken(contract: Contract, probe: Probe, received: Received) -> bool:
     """Tell whether a request that could make a task has, or may have, made one.
 
-    Whatever says success counts, unless it is the very refusal that is expected: to stop too early costs
-    nothing.  So does a request that was sent and not answered.
+    Whatever is no refusal counts, unless it is the very one that is expected: to stop too early costs nothing.
+    A request that was sent and not answered may have been taken; so may one after which the server, or the
+    gateway before it, was in trouble, and one that is answered by leading elsewhere ("303, see your task").
     """
     if not probe.is_create:
         return False
     if received.problem:
         return received.is_sent
-    if not 200 <= received.status < 300:
+    if 400 <= received.status < 500 or received.status in _NOT_TAKEN_YET:
         return False
     return _level(contract, probe, received) not in ("", "message")
 
 
-def judge(contract: Contract, probe: Probe, received: Received, *, least: Level = "shape") -> Finding:
+_NOT_TAKEN_YET: Final = frozenset((301, 307, 308))
+"""Statuses that ask for the same request at another address (RFC 9110, 15.4); the rest of them may follow a deed."""
+
+
+def judge(
+    contract: Contract,
+    probe: Probe,
+    received: Received,
+    *,
+    least: Level = "shape",
+    hide: Callable[[str], str] = str,
+) -> Finding:
     """Return how an answer compares with the expected one.
 
-    `least` is the least grave level that counts: "code" lets other words pass.
+    `least` is the least grave level that counts: "code" lets other words pass.  `hide` takes secrets out of
+    what is shown of the answer, before it is cut short.
     """
     expected = probe.expected
     wanted = _expected_text(probe)
@@ -105,9 +118,11 @@ def judge(contract: Contract, probe: Probe, received: Received, *, least: Level 
         taken = is_taken(contract, probe, received)
         more = "; it was sent, so it may have been taken" if taken else ""
         return _not_comparable(probe, wanted, "no answer", received.problem + more, taken=taken)
-    got = answer_text(received)
+    got = answer_text(replace(received, body=hide(received.body.decode("utf-8", "replace")).encode()))
     if received.status >= 500 and (expected.status or 200) < 500:
-        return _not_comparable(probe, wanted, got, "the server is in trouble")
+        taken = is_taken(contract, probe, received)
+        more = "; it may have taken the request before" if taken else ""
+        return _not_comparable(probe, wanted, got, f"the server is in trouble{more}", taken=taken)
     if received.status == 429 and expected.status != 429:
         return _not_comparable(probe, wanted, got, "the server asks for patience")
     level = _level(contract, probe, received)

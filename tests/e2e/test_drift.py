@@ -168,6 +168,16 @@ def test_a_rule_that_no_longer_refuses_is_the_only_one_named(name: str, index: i
         assert 1 == len(out.taken)
 
 
+@pytest.mark.parametrize("rule", ["kling.list.page-size", "kling.list.page-num"])
+def test_a_list_whose_rules_only_warn_is_answered_all_the_same(rule: str) -> None:
+    with serving(with_effect("kling", rule, "warn")) as base:
+        out = ask("kling", base, most_requests=60)
+
+    shown = [one for one in out.findings if one.probe.rule == rule]
+    assert {"verdict"} == {one.level for one in shown}
+    assert {True} == {one.got.startswith("200 ") for one in shown}, [one.got for one in shown]
+
+
 CODED = ["kling"]
 """Providers whose refusals carry a code of their own in the body."""
 OTHERWISE = [

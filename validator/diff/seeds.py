@@ -8,15 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import orjson
 
 from validator.contract.expressions import MISSING, Json
 from validator.contract.model import Contract, Operation
+from validator.diff.shrink import LARGE
 from validator.request import HttpRequest
 from validator.strategies.choices import Counted, First, Impossible, Unsupported
 from validator.strategies.patterns import build, parse
-from validator.strategies.plans import plan_of
+from validator.strategies.plans import Plan, plan_of
 
 
 def examples(contract: Contract, operation: Operation) -> list[Json]:
@@ -82,13 +84,11 @@ class Seeds:
         """Return a small body that the operation takes, MISSING where it takes none."""
         if operation.body is None:
             return MISSING
-        try:
-            return _body(
-                plan_of(operation).valid(First(), plan_of(operation).explicit({}), allows_warnings=False)
-            )
-        except (Impossible, Unsupported, ValueError):
-            found = examples(contract, operation)
-            return min(found, key=lambda one: len(str(one))) if found else {}
+        made = _valid(operation, "", allows_warnings=False)
+        if made is not None:
+            return _body(made)
+        found = examples(contract, operation)
+        return min(found, key=lambda one: len(str(one))) if found else {}
 
     def bases(self, old: Operation, new: Operation) -> list[Json]:
         """Return bodies that either operation takes."""
@@ -105,15 +105,11 @@ class Seeds:
 
     def drawn(self, operation: Operation, count: int) -> list[Json]:
         """Return so many bodies that an operation takes, the same every time; fewer where some cannot be made."""
-        out = []
-        for at in range(count):
-            chooser = Drawn(f"{self.seed} {operation.id} {at}")
-            try:
-                plan = plan_of(operation)
-                out.append(_body(plan.valid(chooser, plan.explicit({}), allows_warnings=at % 2 == 1)))
-            except (Impossible, Unsupported, ValueError):
-                continue
-        return out
+        made = [
+            _valid(operation, f"{self.seed} {operation.id} {at}", allows_warnings=at % 2 == 1)
+            for at in range(count)
+        ]
+        return [_body(one) for one in made if one is not None]
 
     def texts(self, pattern: str) -> Sequence[str]:
         """Return texts that match a regular expression, the same ones every time; none for one that is not read."""
@@ -151,21 +147,48 @@ def each_way(operation: Operation, rule: str) -> tuple[HttpRequest, ...]:
     return tuple(out.values())
 
 
+_MADE: WeakKeyDictionary[Plan, dict[tuple[str, bool], bytes | None]] = WeakKeyDictionary()
+_BROKEN: WeakKeyDictionary[Plan, dict[tuple[str, int], tuple[bytes, ...]]] = WeakKeyDictionary()
+"""What was made of a plan, which gives the same each time: one spec is compared with many, and asked often."""
+
+
+def _valid(operation: Operation, seed: str, *, allows_warnings: bool) -> bytes | None:
+    """Return a body that an operation takes, drawn where there is a seed; None where none can be made."""
+    try:
+        plan = plan_of(operation)
+        known = _MADE.setdefault(plan, {})
+        key = seed, allows_warnings
+        if key not in known:
+            chooser = Drawn(seed) if seed else First()
+            made = plan.valid(chooser, plan.explicit({}), allows_warnings=allows_warnings).body
+            if len(made) >= LARGE:
+                return made
+            known[key] = made
+        return known[key]
+    except (Impossible, Unsupported, ValueError):
+        return None
+
+
 def _broken(operation: Operation, rule: str, seed: int) -> list[Json]:
     try:
         plan = plan_of(operation)
         ways = plan.ways(plan.rule_id(rule))
     except (Impossible, Unsupported, ValueError):
         return []
-    out = []
+    known = _BROKEN.setdefault(plan, {})
+    if (rule, seed) in known:
+        return [_body(one) for one in known[rule, seed]]
+    made: list[bytes] = []
     for index, way in enumerate(ways):
         for chooser in (First(), Drawn(f"{seed} {rule} {index}")):
             try:
-                out.append(_body(plan.broken(way, rule, chooser, plan.explicit({}))))
+                made.append(plan.broken(way, rule, chooser, plan.explicit({})).body)
             except (Impossible, Unsupported, ValueError):
                 continue
-    return out
+    if sum(map(len, made)) < LARGE:
+        known[rule, seed] = tuple(made)
+    return [_body(one) for one in made]
 
 
-def _body(request: HttpRequest) -> Json:
-    return orjson.loads(request.body) if request.body else {}
+def _body(raw: bytes) -> Json:
+    return orjson.loads(raw) if raw else {}

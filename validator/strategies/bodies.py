@@ -80,6 +80,7 @@ class Bodies:
     _goals: dict[object, list[Goal]] = field(default_factory=dict)
     _needs: dict[Path, Schema] = field(default_factory=dict)
     _names: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
+    _known_rows: dict[object, list[tuple[Schema, Sequence[Schema]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Look up where pictures may be and which uses of the API the rows tell apart."""
@@ -147,6 +148,13 @@ class Bodies:
 
         `rule` is one about a feature to be broken in rows that do not offer it; those in `dropped` are not minded.
         """
+        if (dropped, rule) not in self._known_rows:
+            self._known_rows[dropped, rule] = self._made_rows(dropped, rule)
+        return self._known_rows[dropped, rule]
+
+    def _made_rows(
+        self, dropped: frozenset[str | None], rule: str | None
+    ) -> list[tuple[Schema, Sequence[Schema]]]:
         capabilities = self.schema.capabilities
         if capabilities is None:
             return [(True, ())]
@@ -299,6 +307,9 @@ class Bodies:
     def build(self, goal: Goal, chooser: Chooser, *, explicit: Schema = True) -> Json:
         """Return a body that is what the goal says; raises Impossible."""
         count = len(goal.rows)
+        if not count:
+            # A map whose every row asks for what nothing can be.
+            raise Impossible
         start = chooser.below(count)
         # One decision for all that need not be: a body with little in it must take few, or it is not what
         # Hypothesis shrinks to.

@@ -68,7 +68,8 @@ class Demand:
 
     `values` is the list it is one of, None for any; `minimum` and the like are pairs (limit, whether the limit itself
     is out).  `required` and `forbidden` are members, `described` those that schemas speak of, `allowed` those that
-    may be there at all, None for any.  `heard` holds every schema demanded here, to try listed values against.
+    may be there at all, None for any.  `heard` holds every schema demanded here, to try listed values against, the
+    first `sifted` of which they were tried against.
     """
 
     __slots__ = (
@@ -84,7 +85,7 @@ class Demand:
             "is_repeated",
         ),
         *("items", "some_items", "one_item", "required", "forbidden", "described", "allowed", "has_unknown"),
-        "heard",
+        *("heard", "sifted"),
     )
 
     def __init__(self) -> None:
@@ -113,12 +114,23 @@ class Demand:
         self.allowed: frozenset[str] | None = None
         self.has_unknown = False
         self.heard: tuple[Schema, ...] = ()
+        self.sifted = 0
 
     def copy(self) -> Demand:
         """Return one of its own with the same contents."""
+        # Written out, as this is done a hundred thousand times for one contract.
         other = Demand.__new__(Demand)
-        for name in Demand.__slots__:
-            setattr(other, name, getattr(self, name))
+        other.kinds, other.values, other.excluded = self.kinds, self.values, self.excluded
+        other.minimum, other.maximum = self.minimum, self.maximum
+        other.factors, other.no_factors = self.factors, self.no_factors
+        other.least, other.most = self.least, self.most
+        other.patterns, other.no_patterns = self.patterns, self.no_patterns
+        other.least_items, other.most_items = self.least_items, self.most_items
+        other.is_unique, other.is_repeated = self.is_unique, self.is_repeated
+        other.items, other.some_items, other.one_item = self.items, self.some_items, self.one_item
+        other.required, other.forbidden = self.required, self.forbidden
+        other.described, other.allowed = self.described, self.allowed
+        other.has_unknown, other.heard, other.sifted = self.has_unknown, self.heard, self.sifted
         return other
 
 
@@ -334,6 +346,8 @@ class State:
 
     def is_gone(self, path: Path) -> bool:
         """Tell whether nothing can be at a place."""
+        if not path:
+            return False
         for index, name in enumerate(path):
             above = self._demands.get(path[:index])
             if above is not None and (name in above.forbidden or "object" not in above.kinds):
@@ -348,10 +362,12 @@ class State:
 
     def demand(self, schema: Schema, path: Path = ()) -> None:
         """Demand a schema of what is at a place, if anything is; raises Impossible."""
-        if schema is True or schema == {} or self.is_gone(path):
+        if schema is True or self.is_gone(path):
             return
         if schema is False:
             self._strike(path)
+            return
+        if not schema:
             return
         own = self._own(path)
         own.heard = (*own.heard, schema)
@@ -377,7 +393,7 @@ class State:
                 names = [value] if isinstance(value, str) else value
                 own.kinds &= {kind for name in names for kind in _OF_TYPE[name]}
             case "enum" | "const":
-                own.values = tuple(value if word == "enum" else [value])
+                own.values, own.sifted = tuple(value if word == "enum" else [value]), 0
                 self._sift(path)
             case "properties":
                 own.described = tuple(dict.fromkeys((*own.described, *value)))
@@ -512,10 +528,11 @@ class State:
         own = self._own(path)
         is_valid = self._logic.is_valid
         assert own.values is not None
+        fresh, own.sifted = own.heard[own.sifted :], len(own.heard)
         kept = tuple(
             value
             for value in own.values
-            if kind_of(value) in own.kinds and all(is_valid(schema, value) for schema in own.heard)
+            if kind_of(value) in own.kinds and all(is_valid(schema, value) for schema in fresh)
         )
         if not kept:
             self._strike(path)
@@ -642,7 +659,16 @@ class State:
         raise Impossible
 
     def _could(self, schema: Schema, path: Path) -> bool:
+        denied: Any = schema.get("not") if isinstance(schema, dict) and len(schema) == 1 else None
+        own = self.at(path)
+        is_less = isinstance(denied, dict) and denied.keys() == {"required"} and len(denied["required"]) == 1
+        if is_less and own.values is None:
+            # The commonest by far: a member left out.
+            return "object" in own.kinds and denied["required"][0] not in own.required
+        # What is ours stays ours: the other state is given up before anything here changes.
+        is_own = self._is_own
         other = self.copy()
+        self._is_own = is_own
         try:
             other.demand(schema, path)
         except Impossible:
