@@ -341,6 +341,9 @@ class QuickProtocol(HttpToolsProtocol):
         """Begin the next of those that queue, even if its body is still to come: it may wait for a 100."""
         is_next = bool(self.pipeline)
         super().on_response_complete()
+        if self.pipeline:
+            # With each answer uvicorn reads on, thousands of requests at a time; those that are here come first.
+            self.flow.pause_reading()
         if is_next and self._held is not None:
             held, self._held = self._held, None
             self._start_task(*held)

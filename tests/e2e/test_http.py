@@ -387,7 +387,8 @@ def test_a_client_that_never_reads_does_not_fill_the_memory(toy: Running) -> Non
             while sent < 100_000_000:
                 sent += wire.socket.send(LIST * 500)
 
-    assert sent < 100_000_000
+    # What fits into the buffers of both sides, and the requests of one piece; their answers do not fill it either.
+    assert sent < 50_000_000
     assert is_alive(toy)
 
 
