@@ -7,8 +7,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-# One more than there are cores: many tests wait, for a process or for a client's pause.
-JOBS ?= $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) + 1)" 2>/dev/null || echo auto)
+JOBS ?= auto
 
 # Set-up holds for this folder; a checkout that was moved, or whose Python went away, gets a new one.
 ifneq ($(shell $(BIN)/python -c "print(open('$(VENV)/ready').read(), end='')" 2>/dev/null),$(CURDIR))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import threading
 from http import HTTPStatus
@@ -241,9 +242,12 @@ def test_a_request_without_a_length_is_refused_and_the_socket_goes_on() -> None:
         inbox = receiver.open("t", now=lambda: 0, verify=lambda *_: None, pump=lambda: "idle")
         parts = urlsplit(inbox.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=10)
-        connection.request("POST", parts.path, iter([b"a", b"b"]), encode_chunked=True)
-        assert 411 == connection.getresponse().status
-        connection.close()
+        with contextlib.closing(connection):
+            # The head alone: it is refused at once, and the rest might find the connection closed.
+            connection.putrequest("POST", parts.path)
+            connection.putheader("Transfer-Encoding", "chunked")
+            connection.endheaders()
+            assert 411 == connection.getresponse().status
         assert 200 == post(inbox.url)
         assert 410 == post(f"{receiver.origin}/nobody/hook")
         assert 410 == post(receiver.origin + "/")
